@@ -1,0 +1,243 @@
+"""Matching-aware discriminators: is this picture real, and is it what the sentence says?
+
+Two of them behind one interface. `encode` turns pictures into features, once, whatever texts they
+are then judged with; `score` joins features with a text and gives one logit a head; `score_both`
+does so for the right text and a wrong one, sharing what does not depend on the text. The losses
+take a list of heads, so that one logit and a discriminator of several scales read the same.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from stackgan.config import StackGANConfig
+from stackgan.layers import DownBlock, initialize_weights
+
+
+class FeatureNetwork(Protocol):
+    """What FeatureDiscriminator stands on: a frozen network that gives a pyramid of maps."""
+
+    channels: list[int]
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) in [−1, 1] → maps at strides 4, 8, 16, 32, (N, channels[i], H/s, W/s)."""
+
+
+class MatchingDiscriminator(nn.Module):
+    """The paper's discriminator, for either stage.
+
+    Down-sampling blocks until 4×4 (M_d); the text, compressed to N_d and replicated over the map,
+    is concatenated; a 1×1 convolution reads both; one node decides. Above 64×64 the extra
+    down-sampling blocks are followed by 3×3 convolutions back to 8d channels.
+    """
+
+    encoder_is_frozen = False  # features change with every step of the optimizer
+
+    def __init__(self, config: StackGANConfig, resolution: int):
+        super().__init__()
+        d = config.discriminator_width
+        blocks = [DownBlock(3, d, norm=False)]
+        channels = d
+        for _ in range(int(math.log2(resolution)) - 3):
+            blocks.append(DownBlock(channels, 2 * channels))
+            channels *= 2
+        while channels > 8 * d:
+            blocks.append(
+                nn.Sequential(
+                    nn.Conv2d(channels, channels // 2, 3, padding=1, bias=False),
+                    nn.BatchNorm2d(channels // 2),
+                    nn.LeakyReLU(0.2, inplace=True),
+                )
+            )
+            channels //= 2
+        self.encoder = nn.Sequential(*blocks)
+        self.text = nn.Sequential(
+            nn.Linear(config.embedding_dim, config.discriminator_text_dim),
+            nn.LeakyReLU(0.2, inplace=True),
+        )
+        self.decide = nn.Sequential(
+            nn.Conv2d(channels + config.discriminator_text_dim, channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(channels, 1, 4),
+        )
+        initialize_weights(self)
+
+    def encode(self, images: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
+        """Pictures (N, 3, H, W) in [−1, 1] → one map, [(N, 8d, 4, 4)]. `generator` is not used."""
+        return [self.encoder(images)]
+
+    def score(self, features: list[Tensor], embeddings: Tensor) -> list[Tensor]:
+        """One map (N, 8d, 4, 4) and standardised embeddings (N, E) → one head of logits [(N,)]."""
+        return [self.decide(_beside(features[0], self.text(embeddings))).flatten().float()]
+
+    def score_both(
+        self, features: list[Tensor], embeddings: Tensor, mismatched: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """`score` with the right embeddings and with mismatched ones, (N, E) each."""
+        return self.score(features, embeddings), self.score(features, mismatched)
+
+    def forward(self, images: Tensor, embeddings: Tensor) -> list[Tensor]:
+        return self.score(self.encode(images), embeddings)
+
+
+class FeatureDiscriminator(nn.Module):
+    """A discriminator over a frozen pretrained network: Projected GANs made matching-aware.
+
+    Sauer et al. 2021: fixed random 1×1 convolutions mix the channels of each map, fixed random 3×3
+    convolutions mix the scales from the top down, and only the heads learn. Every head of the whole
+    picture also reads the sentence. Pictures larger than `view` pixels are judged twice: whole,
+    shrunk to `view`, with the text; and as one random native-size crop of `view`, without it.
+    """
+
+    encoder_is_frozen = True  # features of a picture stay true while the heads learn
+
+    def __init__(
+        self,
+        config: StackGANConfig,
+        resolution: int,
+        features: FeatureNetwork,
+        view: int = 128,
+        channels: int = 64,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.view = view
+        self.crops = resolution > view
+        # Not a registered submodule: its weights come from its own package, not from our state.
+        self._features = [features]
+        generator = torch.Generator().manual_seed(seed)
+        self.mix_channels = nn.ModuleList(
+            _frozen_conv(c, channels, 1, generator) for c in features.channels
+        )
+        self.mix_scales = nn.ModuleList(
+            _frozen_conv(channels, channels, 3, generator) for _ in features.channels
+        )
+        # The maps' deviations on photographs; see `calibrate`.
+        self.register_buffer("map_scale", torch.ones(len(features.channels)))
+        sizes = [view // stride for stride in (4, 8, 16, 32)]
+        text = (config.embedding_dim, config.discriminator_text_dim)
+        self.heads = nn.ModuleList(_Head(channels, size, *text) for size in sizes)
+        self.crop_heads = nn.ModuleList(
+            _Head(channels, size) for size in (sizes if self.crops else [])
+        )
+
+    @torch.no_grad()
+    def calibrate(self, photos: Tensor) -> None:
+        """Measure each map's deviation on photographs (N, 3, H, W), once, before training.
+
+        Shallow maps vary six times as much as deep ones; dividing by this keeps the heads of fine
+        texture from drowning those that see whole objects.
+        """
+        maps = self._features[0].maps(_resize(photos, self.view))
+        self.map_scale.copy_(torch.stack([m.float().std() for m in maps]))
+
+    def encode(self, images: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
+        """Pictures (N, 3, H, W) in [−1, 1] → the mixed maps of each view; nothing here learns.
+
+        `generator`: a CPU generator that places the crops.
+        """
+        views = [_resize(images, self.view)]
+        if self.crops:
+            views.append(_random_crop(images, self.view, generator))
+        return [m for view in views for m in self._pyramid(view)]
+
+    def score(self, features: list[Tensor], embeddings: Tensor) -> list[Tensor]:
+        """The maps of `encode` and standardised embeddings (N, E) → logits, (N,) for each head."""
+        return [logits[0] for logits in self._score(features, embeddings)]
+
+    def score_both(
+        self, features: list[Tensor], embeddings: Tensor, mismatched: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """`score` with the right embeddings, and the text-reading heads' with mismatched ones.
+
+        The second list is shorter: heads of crops read no text, so for them nothing mismatches.
+        """
+        logits = self._score(features, embeddings, mismatched)
+        return [x[0] for x in logits], [x[1] for x in logits[: len(self.heads)]]
+
+    def _score(self, features: list[Tensor], *texts: Tensor) -> list[list[Tensor]]:
+        heads = [*self.heads, *self.crop_heads]
+        return [head(maps, *texts) for head, maps in zip(heads, features, strict=True)]
+
+    def forward(self, images: Tensor, embeddings: Tensor) -> list[Tensor]:
+        return self.score(self.encode(images), embeddings)
+
+    def _pyramid(self, view: Tensor) -> list[Tensor]:
+        maps = self._features[0].maps(view)
+        mixed, above = [], None
+        for i in reversed(range(len(maps))):
+            x = self.mix_channels[i](maps[i] / self.map_scale[i])
+            if above is not None:
+                x = x + F.interpolate(above, size=x.shape[2:], mode="bilinear")
+            above = self.mix_scales[i](x)
+            mixed.append(above)
+        return mixed[::-1]
+
+
+class _Head(nn.Module):
+    """Spectrally normalised: (N, C, S, S) → 4×4, joined with the text if there is one → logit."""
+
+    def __init__(self, channels: int, size: int, embedding_dim: int = 0, text_dim: int = 0):
+        super().__init__()
+        down = []
+        while size > 4:
+            wider = min(2 * channels, 256)
+            down += [spectral_norm(nn.Conv2d(channels, wider, 4, 2, 1)), nn.LeakyReLU(0.2)]
+            channels, size = wider, size // 2
+        self.down = nn.Sequential(*down)
+        self.text = nn.Linear(embedding_dim, text_dim) if text_dim else None
+        self.join = spectral_norm(nn.Conv2d(channels + text_dim, channels, 1))
+        self.decide = spectral_norm(nn.Conv2d(channels, 1, 4))
+
+    def forward(self, x: Tensor, *texts: Tensor) -> list[Tensor]:
+        """Logits (N,) in single precision for each of the texts (N, E); one where none is read."""
+        x = self.down(x)  # (N, C′, 4, 4)
+        if self.text is None:
+            return [self._decide(x)]
+        return [self._decide(_beside(x, F.leaky_relu(self.text(t), 0.2))) for t in texts]
+
+    def _decide(self, x: Tensor) -> Tensor:
+        return self.decide(F.leaky_relu(self.join(x), 0.2)).flatten().float()  # (N,)
+
+
+def _beside(x: Tensor, text: Tensor) -> Tensor:
+    """Replicate text (N, T) over the map x (N, C, H, W) and concatenate: (N, C + T, H, W)."""
+    text = text.to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[2:])
+    return torch.cat([x, text], dim=1)
+
+
+def _frozen_conv(inputs: int, outputs: int, size: int, generator: torch.Generator) -> nn.Conv2d:
+    """A convolution with fixed random weights that keeps the variance of its input."""
+    conv = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False)
+    with torch.no_grad():
+        conv.weight.normal_(0.0, 1.0 / math.sqrt(inputs * size * size), generator=generator)
+    return conv.requires_grad_(False)
+
+
+def _resize(images: Tensor, size: int) -> Tensor:
+    if images.shape[-1] == size:
+        return images
+    # A box average when shrinking by a whole factor: exact, and cheaper than antialiasing.
+    if images.shape[-1] % size == 0:
+        return F.avg_pool2d(images, images.shape[-1] // size)
+    return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
+
+
+def _random_crop(images: Tensor, size: int, generator: torch.Generator | None) -> Tensor:
+    """One window of size × size pixels a picture, at a random place of its own."""
+    n, _, height, width = images.shape
+    tops = torch.randint(0, height - size + 1, (n,), generator=generator).tolist()
+    lefts = torch.randint(0, width - size + 1, (n,), generator=generator).tolist()
+    # Unbound first: the gradient of a slice is then as large as one picture, not as the batch.
+    windows = [
+        image[:, top : top + size, left : left + size]
+        for image, top, left in zip(images.unbind(0), tops, lefts, strict=True)
+    ]
+    return torch.stack(windows)

@@ -1,0 +1,93 @@
+"""Noise from seeds, and the ways between two points.
+
+The noise of seed s is drawn on the CPU, a sample at a time, so that picture s is the same alone, in
+a batch of eight, and on any device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+MAX_SEED = 2**32 - 1
+# Each kind of noise has its own stream, so that holding z while redrawing ε is a matter of seeds.
+STREAMS = {"z": 0, "epsilon1": 1, "epsilon2": 2}
+
+
+def check_seed(seed: int) -> int:
+    """The seed as a whole number from 0 to 2³² − 1. Raises ValueError for anything else."""
+    if isinstance(seed, bool) or int(seed) != seed or not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"a seed is a whole number from 0 to {MAX_SEED}, not {seed!r}")
+    return int(seed)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The random inputs of N pictures; an ε of None stands for ε = 0, that is ĉ = μ."""
+
+    z: Tensor  # (N, N_z)
+    epsilon1: Tensor | None = None  # (N, N_g), Stage-I's Conditioning Augmentation
+    epsilon2: Tensor | None = None  # (N, N_g), Stage-II's
+
+    def __getitem__(self, rows: slice) -> Noise:
+        parts = (self.z, self.epsilon1, self.epsilon2)
+        return Noise(*(None if part is None else part[rows] for part in parts))
+
+
+def noise(seeds: Sequence[int], dim: int, stream: str = "z") -> Tensor:
+    """N seeds → standard normal (N, dim), row i a function of seeds[i] and the stream alone."""
+    rows = []
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(check_seed(seed) + (STREAMS[stream] << 32))
+        rows.append(torch.randn(dim, generator=generator))
+    return torch.stack(rows) if rows else torch.empty(0, dim)
+
+
+def truncate(z: Tensor, truncation: float) -> Tensor:
+    """Scale noise towards its mean, 0: at 1 as drawn, lower safer and more alike, 0 the mean.
+
+    Raises ValueError outside 0 … 1.5.
+    """
+    if not 0.0 <= truncation <= 1.5:
+        raise ValueError(f"truncation is from 0 to 1.5, not {truncation}")
+    return z * truncation
+
+
+def lerp(a: Tensor, b: Tensor, t: Tensor | float) -> Tensor:
+    """(1 − t)·a + t·b for a and b (…, D); the paper's Fig. 8. Exact at both ends."""
+    t = torch.as_tensor(t, dtype=a.dtype, device=a.device)
+    return (1 - t) * a + t * b
+
+
+def slerp(a: Tensor, b: Tensor, t: Tensor | float) -> Tensor:
+    """Along the arc between the directions of a and b (…, D), lengths interpolated linearly.
+
+    Between nearly parallel vectors, or from or to a zero vector, the arc is a line: `lerp`. Between
+    opposite ones there are many arcs; the one through the first axis not along them is taken.
+    """
+    t = torch.as_tensor(t, dtype=a.dtype, device=a.device)
+    length_a, length_b = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)
+    tiny = torch.finfo(a.dtype).eps
+    unit_a = a / length_a.clamp_min(tiny)
+    unit_b = b / length_b.clamp_min(tiny)
+    # atan2 of sum and difference keeps its precision near 0 and π, where acos loses it.
+    angle = 2 * torch.atan2(
+        (unit_a - unit_b).norm(dim=-1, keepdim=True), (unit_a + unit_b).norm(dim=-1, keepdim=True)
+    )
+    across = unit_b - (unit_a * unit_b).sum(-1, keepdim=True) * unit_a
+    opposite = angle > torch.pi - 1e-3
+    across = torch.where(opposite, _perpendicular(unit_a), across)
+    across = across / across.norm(dim=-1, keepdim=True).clamp_min(tiny)
+    arc = torch.cos(t * angle) * unit_a + torch.sin(t * angle) * across
+    curved = arc * lerp(length_a, length_b, t)
+    straight = (angle < 1e-4) | (length_a <= tiny) | (length_b <= tiny)
+    return torch.where(straight, lerp(a, b, t), curved)
+
+
+def _perpendicular(unit: Tensor) -> Tensor:
+    """A vector at right angles to each unit vector (…, D): the axis least along it, projected."""
+    axis = torch.zeros_like(unit).scatter_(-1, unit.abs().argmin(-1, keepdim=True), 1.0)
+    return axis - (axis * unit).sum(-1, keepdim=True) * unit

@@ -1,0 +1,109 @@
+"""StackGAN: both generators and the embedding statistics under one config, saved as one folder."""
+
+# No `from __future__ import annotations` here: the hub mixin reads the annotation of `config`.
+import json
+import os
+from pathlib import Path
+from typing import Self
+
+from huggingface_hub import PyTorchModelHubMixin
+from safetensors import SafetensorError
+from torch import nn
+
+from stackgan.conditioning import EmbeddingNorm
+from stackgan.config import StackGANConfig
+from stackgan.generators import Stage1Generator, Stage2Generator
+
+CHECKPOINTS = Path(
+    os.environ.get("STACKGAN_CHECKPOINTS", Path(__file__).parents[1] / "checkpoints")
+)
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be loaded, in words for the person who named it."""
+
+
+class StackGAN(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="stackgan",
+    paper_url="https://arxiv.org/abs/1612.03242",
+    license="apache-2.0",
+    pipeline_tag="text-to-image",
+    tags=["stackgan", "gan", "text-to-image"],
+):
+    """The trained networks: `embedding_norm`, `stage1`, and `stage2` (None when `stages=1`).
+
+    `save_pretrained(folder)`, `push_to_hub(repo)` and `from_pretrained(folder_or_repo)` come from
+    huggingface_hub. Weights are saved in the precision they have (`model.half()` for a checkpoint
+    to ship) and always loaded into single precision.
+    """
+
+    def __init__(self, config: StackGANConfig = StackGANConfig()):
+        super().__init__()
+        self.config = config
+        self.embedding_norm = EmbeddingNorm(config.embedding_dim)
+        self.stage1 = Stage1Generator(config)
+        self.stage2 = Stage2Generator(config) if config.stages == 2 else None
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> Self:
+        """Load a bundled checkpoint ("flowers"), a folder, or a Hub repository ("user/name").
+
+        A folder of that name wins over a bundled checkpoint, and the Hub is asked last. Keyword
+        arguments are huggingface_hub's (`revision`, `token`, `cache_dir`, …). Loading is strict.
+        Raises CheckpointError for what is missing, damaged or of another kind.
+        """
+        name = str(pretrained_model_name_or_path)
+        folder = find_checkpoint(name)
+        if folder is not None:
+            _check_folder(folder)
+        kwargs.setdefault("strict", True)
+        try:
+            return super().from_pretrained(folder or name, **kwargs)
+        except (SafetensorError, RuntimeError) as error:
+            reason = str(error).splitlines()
+            raise CheckpointError(
+                f"the weights of {name} do not fit their config.json, or the file is damaged: "
+                + " ".join(line.strip() for line in reason[:3])[:400]
+            ) from error
+        except (OSError, ValueError, TypeError) as error:
+            if isinstance(error, CheckpointError):
+                raise
+            raise CheckpointError(
+                f"no checkpoint {name!r}: neither a folder, nor bundled ({bundled() or 'none'}), nor "
+                f"to be had from the Hub ({str(error).splitlines()[0][:300]})"
+            ) from error
+
+
+def bundled() -> list[str]:
+    """Names of the checkpoints that came with this copy."""
+    return sorted(path.parent.name for path in CHECKPOINTS.glob("*/model.safetensors"))
+
+
+def find_checkpoint(name: str) -> Path | None:
+    """The folder that `name` means: a path, or a bundled checkpoint; None for a Hub repository."""
+    if Path(name).is_dir():
+        return Path(name)
+    if (CHECKPOINTS / name).is_dir() and os.sep not in name:
+        return CHECKPOINTS / name
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise CheckpointError(
+            f"no checkpoint {name!r}: bundled are {bundled() or 'none'}; a folder must exist, and a "
+            "Hub repository is written user/name"
+        )
+    return None
+
+
+def _check_folder(folder: Path) -> None:
+    for file in ("config.json", "model.safetensors"):
+        if not (folder / file).is_file():
+            raise CheckpointError(f"{folder} is no StackGAN checkpoint: {file} is missing")
+    try:
+        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        unknown = sorted(set(values) - set(StackGANConfig.__dataclass_fields__))
+        if unknown:
+            raise ValueError(f"unknown settings {unknown}")
+        StackGANConfig(**values)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{folder}/config.json is not a StackGAN config: {error}") from error

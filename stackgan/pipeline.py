@@ -1,0 +1,271 @@
+"""Captions → pictures: the encoder, the two generators and the device behind four functions.
+
+    inputs = pipeline.prepare("a red flower", seeds=[1, 2, 3])
+    sketches = pipeline.sketch(inputs)
+    images = pipeline.refine(sketches, inputs)
+
+`generate` and `interpolate` do all of it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stackgan import latents
+from stackgan.images import to_pictures
+from stackgan.latents import Noise
+from stackgan.model import StackGAN
+from stackgan.runtime import load_engine
+from stackgan.text import SentenceEncoder, clean_caption, load_encoder
+
+BATCH = 8  # pictures at a time: bounds memory, and larger batches are no faster on a CPU
+MAX_FRAMES = 240
+
+Progress = Callable[[int, int], None]  # called with (pictures done, pictures in all)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What N pictures are made of, before any is drawn."""
+
+    embeddings: Tensor  # (N, E), as the encoder gives them
+    noise: Noise
+    captions: list[str]  # N sentences; along an interpolation, the two ends
+    settings: list[dict]  # N records that reproduce each picture
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+
+@dataclass(frozen=True)
+class StackGANOutput:
+    """Pictures of both stages, tensors in [−1, 1], and the settings that reproduce each."""
+
+    sketches: Tensor  # (N, 3, 64, 64)
+    images: Tensor  # (N, 3, 256, 256); of a one-stage model, its own pictures again
+    settings: list[dict]
+
+    def sketch_pictures(self) -> list[Image.Image]:
+        return to_pictures(self.sketches)
+
+    def pictures(self) -> list[Image.Image]:
+        return to_pictures(self.images)
+
+
+class Pipeline:
+    """A trained StackGAN ready to draw; see the module's docstring."""
+
+    def __init__(
+        self,
+        model: StackGAN,
+        encoder: Callable[[Sequence[str]], Tensor] | None = None,
+        *,
+        device: torch.device | str | None = None,
+        engine: str = "auto",
+        name: str = "",
+    ):
+        """`encoder`: list of captions → (N, E); the one that the config names unless given.
+
+        `device`: "cpu", "cuda", …; an accelerator where there is one unless given. `engine`: see
+        stackgan.runtime. `name`: what the settings of a picture call this checkpoint.
+        """
+        self.config = model.config
+        self.name = name
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.encoder = encoder or load_encoder(self.config.encoder, self.config.embedding_dim)
+        self.engine = load_engine(model, engine, device)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        checkpoint: str | Path = "flowers",
+        *,
+        encoder: Callable[[Sequence[str]], Tensor] | None = None,
+        device: torch.device | str | None = None,
+        engine: str = "auto",
+        **hub,
+    ) -> Pipeline:
+        """Load a bundled checkpoint, a folder or a Hub repository (see StackGAN.from_pretrained)."""
+        model = StackGAN.from_pretrained(checkpoint, **hub)
+        return cls(model, encoder, device=device, engine=engine, name=str(checkpoint))
+
+    def warm(self) -> None:
+        """Load what is loaded on first use, in the background."""
+        if isinstance(self.encoder, SentenceEncoder):
+            self.encoder.warm()
+
+    def prepare(
+        self,
+        captions: str | Sequence[str],
+        seeds: int | Sequence[int] | None = None,
+        *,
+        epsilon_seeds: int | Sequence[int] | None = None,
+        truncation: float = 1.0,
+    ) -> Inputs:
+        """Captions and seeds → inputs of N pictures.
+
+        One caption goes with any number of seeds and one seed with any number of captions;
+        otherwise they pair off. `seeds=None` draws a fresh one for each caption. `epsilon_seeds`
+        redraw ε of Conditioning Augmentation; None holds it at 0, so that ĉ = μ. `truncation`
+        scales z, 0 to 1.5. Raises ValueError in words for the person who typed.
+        """
+        captions = [captions] if isinstance(captions, str) else list(captions)
+        captions = [clean_caption(caption) for caption in captions]
+        if not captions:
+            raise ValueError("there is no caption: describe the picture in a sentence")
+        if seeds is None:
+            seeds = [random.randrange(latents.MAX_SEED + 1) for _ in captions]
+        seeds = [seeds] if isinstance(seeds, int) else [latents.check_seed(s) for s in seeds]
+        if isinstance(epsilon_seeds, int) or epsilon_seeds is None:
+            epsilon_seeds = [epsilon_seeds]
+        count = max(len(captions), len(seeds), len(epsilon_seeds))
+        captions, seeds, epsilon_seeds = (
+            _broadcast(values, count, what)
+            for values, what in (
+                (captions, "captions"),
+                (seeds, "seeds"),
+                (list(epsilon_seeds), "epsilon_seeds"),
+            )
+        )
+        settings = [
+            self._settings(caption=c, seed=s, epsilon_seed=e, truncation=truncation)
+            for c, s, e in zip(captions, seeds, epsilon_seeds, strict=True)
+        ]
+        noise = self._noise(seeds, epsilon_seeds, truncation)
+        return Inputs(self.encoder(captions), noise, captions, settings)
+
+    def prepare_path(
+        self,
+        first: str,
+        second: str,
+        frames: int,
+        *,
+        seed: int | None = None,
+        epsilon_seed: int | None = None,
+        truncation: float = 1.0,
+        spherical: bool = False,
+        at: Sequence[float] | None = None,
+    ) -> Inputs:
+        """Inputs along the way between two sentences' embeddings, both ends included.
+
+        `seed=None` is z = 0, as in the paper's Fig. 8; a seed holds that z. The way is straight, as
+        in the paper, or `spherical`. `at`: positions from 0 to 1 instead of `frames` even ones.
+        """
+        if at is None:
+            if not 2 <= frames <= MAX_FRAMES:
+                raise ValueError(f"frames are from 2 to {MAX_FRAMES}, not {frames}")
+            at = torch.linspace(0, 1, frames, dtype=torch.float64).tolist()
+        if any(not 0 <= t <= 1 for t in at):
+            raise ValueError(f"positions are from 0 to 1, not {list(at)}")
+        ends = [clean_caption(first), clean_caption(second)]
+        a, b = self.encoder(ends)  # (E,) each
+        way = latents.slerp if spherical else latents.lerp
+        embeddings = torch.stack([way(a, b, t) for t in at])
+        count = len(embeddings)
+        noise = self._noise([seed or 0] * count, [epsilon_seed] * count, truncation)
+        if seed is None:
+            noise = Noise(torch.zeros_like(noise.z), noise.epsilon1, noise.epsilon2)
+        settings = [
+            self._settings(
+                captions=ends,
+                position=round(t, 6),
+                spherical=spherical,
+                seed=seed,
+                epsilon_seed=epsilon_seed,
+                truncation=truncation,
+            )
+            for t in at
+        ]
+        return Inputs(embeddings, noise, ends, settings)
+
+    def sketch(self, inputs: Inputs, progress: Progress | None = None) -> Tensor:
+        """Stage-I: N inputs → sketches (N, 3, 64, 64) in [−1, 1], on the CPU."""
+        return _in_batches(
+            len(inputs),
+            lambda rows: self.engine.sketch(
+                inputs.embeddings[rows], inputs.noise[rows].z, inputs.noise[rows].epsilon1
+            ),
+            progress,
+        )
+
+    def refine(self, sketches: Tensor, inputs: Inputs, progress: Progress | None = None) -> Tensor:
+        """Stage-II: sketches (N, 3, 64, 64) and their inputs → pictures (N, 3, 256, 256).
+
+        A model of one stage has nothing to refine: its sketches are its pictures.
+        """
+        if self.config.stages == 1:
+            return sketches
+        return _in_batches(
+            len(inputs),
+            lambda rows: self.engine.refine(
+                sketches[rows], inputs.embeddings[rows], inputs.noise[rows].epsilon2
+            ),
+            progress,
+        )
+
+    def generate(
+        self,
+        captions: str | Sequence[str],
+        seeds: int | Sequence[int] | None = None,
+        *,
+        epsilon_seeds: int | Sequence[int] | None = None,
+        truncation: float = 1.0,
+        progress: Progress | None = None,
+    ) -> StackGANOutput:
+        """Pictures of captions; the parameters are those of `prepare`."""
+        inputs = self.prepare(captions, seeds, epsilon_seeds=epsilon_seeds, truncation=truncation)
+        return self._draw(inputs, progress)
+
+    def interpolate(
+        self,
+        first: str,
+        second: str,
+        frames: int = 9,
+        *,
+        progress: Progress | None = None,
+        **settings,
+    ) -> StackGANOutput:
+        """Pictures on the way from one sentence to another; settings are those of `prepare_path`."""
+        return self._draw(self.prepare_path(first, second, frames, **settings), progress)
+
+    def _draw(self, inputs: Inputs, progress: Progress | None) -> StackGANOutput:
+        sketches = self.sketch(inputs)
+        return StackGANOutput(sketches, self.refine(sketches, inputs, progress), inputs.settings)
+
+    def _noise(self, seeds: list[int], epsilon_seeds: list[int | None], truncation: float) -> Noise:
+        z = latents.truncate(latents.noise(seeds, self.config.noise_dim), truncation)
+        if all(seed is None for seed in epsilon_seeds):
+            return Noise(z)
+        epsilons = []
+        for stream in ("epsilon1", "epsilon2"):
+            rows = latents.noise([s or 0 for s in epsilon_seeds], self.config.condition_dim, stream)
+            held = torch.tensor([s is None for s in epsilon_seeds])
+            epsilons.append(rows.masked_fill(held[:, None], 0.0))
+        return Noise(z, *epsilons)
+
+    def _settings(self, **settings) -> dict:
+        return {**settings, "checkpoint": self.name}
+
+
+def _in_batches(count: int, draw: Callable[[slice], Tensor], progress: Progress | None) -> Tensor:
+    parts = []
+    for start in range(0, count, BATCH):
+        parts.append(draw(slice(start, start + BATCH)))
+        if progress:
+            progress(min(start + BATCH, count), count)
+    return torch.cat(parts)
+
+
+def _broadcast(values: list, count: int, what: str) -> list:
+    if len(values) not in (1, count):
+        raise ValueError(
+            f"{len(values)} {what} do not pair off with {count} pictures: give 1 or {count}"
+        )
+    return values * count if len(values) == 1 else values

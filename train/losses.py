@@ -1,0 +1,76 @@
+"""Equations 3–6 of the paper, for discriminators of one head or several.
+
+Logits are lists of (N,) tensors, one a head; losses are scalars, the mean over heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Logits = list[Tensor]
+
+
+class AdversarialLoss:
+    """The matching-aware GAN objective; it never sees an optimizer.
+
+    "cross-entropy" is the paper's: equations 3 and 5 for D, and for G the non-saturating form of
+    equations 4 and 6 that the reference code uses. "hinge" (Lim and Ye 2017) suits discriminators
+    with spectral norm. Real pictures with mismatched text and fakes with their own text are the two
+    kinds of negatives, half the weight each.
+    """
+
+    def __init__(self, kind: str = "cross-entropy", real_label: float = 1.0):
+        """`real_label`: target for real pictures, under 1 for one-sided smoothing."""
+        if kind not in ("cross-entropy", "hinge"):
+            raise ValueError(f"kind is 'cross-entropy' or 'hinge', not {kind!r}")
+        if not 0.5 < real_label <= 1:
+            raise ValueError(f"real_label is over 0.5 and at most 1, not {real_label}")
+        self.kind, self.real_label = kind, real_label
+
+    def discriminator(self, real: Logits, mismatched: Logits, fake: Logits) -> Tensor:
+        """Equations 3 and 5, negated: what D minimises.
+
+        `mismatched` may have fewer heads than the others: where a head reads no text, fakes are its
+        only negatives and count in full.
+        """
+        negatives = _per_head(fake, self._negative)
+        wrong = _per_head(mismatched, self._negative)
+        wrong = torch.cat([wrong, negatives[len(wrong) :]])
+        return (_per_head(real, self._positive) + 0.5 * (negatives + wrong)).mean()
+
+    def generator(self, fake: Logits) -> Tensor:
+        """The adversarial part of equations 4 and 6, non-saturating: what G minimises."""
+        if self.kind == "hinge":
+            return -_per_head(fake, lambda x: x).mean()
+        return _per_head(fake, lambda x: _cross_entropy(x, 1.0)).mean()
+
+    def _positive(self, logits: Tensor) -> Tensor:
+        if self.kind == "hinge":
+            return F.relu(1.0 - logits)
+        return _cross_entropy(logits, self.real_label)
+
+    def _negative(self, logits: Tensor) -> Tensor:
+        return F.relu(1.0 + logits) if self.kind == "hinge" else _cross_entropy(logits, 0.0)
+
+
+def r1_penalty(discriminator: nn.Module, photos: Tensor, embeddings: Tensor) -> Tensor:
+    """E ‖∇ D(x)‖² over real photographs with their text (Mescheder et al. 2018), a scalar."""
+    photos = photos.detach().requires_grad_(True)
+    logits = discriminator(photos, embeddings)
+    (gradient,) = torch.autograd.grad(sum(x.sum() for x in logits), photos, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3)).mean()
+
+
+def _cross_entropy(logits: Tensor, target: float) -> Tensor:
+    return F.binary_cross_entropy_with_logits(
+        logits, torch.full_like(logits, target), reduction="none"
+    )
+
+
+def _per_head(logits: Logits, loss: Callable[[Tensor], Tensor]) -> Tensor:
+    """The loss of each head, averaged over its batch: (heads,)."""
+    return torch.stack([loss(x).mean() for x in logits])

@@ -1,0 +1,72 @@
+"""How to train: the numbers behind `--recipe`, one frozen dataclass, saved with every run.
+
+`paper` is the paper's own method at both stages. `base` keeps its generators and its schedule and
+exchanges what judges them; it is what the bundled checkpoints were trained with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Recipe:
+    discriminator: str = "paper"  # "paper", or "features": over a frozen pretrained network
+    loss: str = "cross-entropy"  # or "hinge"
+    batch: int = 64  # photos a step, all processes together
+    epochs: int = 600
+    halve_every: int = 100  # epochs after which the learning rate is halved
+    learning_rate: float = 2e-4  # of both networks
+    beta1: float = 0.5
+    beta2: float = 0.999
+    kl_weight: float = 1.0  # λ, on nats per dimension
+    ema_half_life: int = 0  # images after which an old weight counts half; 0: no average
+    # Stabilisers.
+    real_label: float = 1.0  # under 1: one-sided label smoothing
+    augment: bool = False  # translation and cutout of all that D sees
+    r1_weight: float = 0.0
+    view: int = 128  # side in pixels of what the frozen features look at
+    # Stage-II's warm start on real pairs: a photo shrunk to 64×64 in, the photo itself out.
+    pair_share: float = 0.0  # share of each batch
+    pair_weight: float = 0.0  # weight of the L1 distance on pairs
+    consistency_weight: float = 0.0  # weight of |picture shrunk to 64×64 − sketch|
+    warm_up: int = 0  # images before the adversarial term begins …
+    ramp: int = 0  # … and over how many more it grows to its full weight
+
+    def adversarial_weight(self, images: int) -> float:
+        """From 0 to 1 over the warm start."""
+        return (
+            min(1.0, max(0.0, (images - self.warm_up) / max(self.ramp, 1))) if self.warm_up else 1.0
+        )
+
+    def rate(self, epoch: float) -> float:
+        """The learning rate in force at an epoch."""
+        return self.learning_rate * 0.5 ** int(epoch / self.halve_every)
+
+
+_FEATURES = {
+    "discriminator": "features",
+    "loss": "hinge",
+    "beta1": 0.0,
+    "beta2": 0.99,
+    "ema_half_life": 10_000,
+    "augment": True,
+}
+
+RECIPES: dict[tuple[str, int], Recipe] = {
+    ("paper", 1): Recipe(),
+    ("paper", 2): Recipe(),
+    ("base", 1): Recipe(**_FEATURES),
+    ("base", 2): Recipe(
+        **_FEATURES,
+        batch=16,
+        pair_share=0.5,
+        pair_weight=10.0,
+        consistency_weight=5.0,
+        warm_up=4_000,
+        ramp=4_000,
+    ),
+}
+
+# What may be changed from the command line: --learning-rate 1e-4, --augment false, …
+FIELDS = {field.name: type(field.default) for field in fields(Recipe)}

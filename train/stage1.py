@@ -1,0 +1,61 @@
+"""Train Stage-I: noise and a sentence → a 64×64 sketch (section 3.3 of the paper).
+
+python -m train.stage1 --data data/flowers --out runs/flowers-stage1
+"""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from torch import Tensor, nn
+
+from stackgan import images, latents
+from stackgan.config import StackGANConfig
+from stackgan.model import StackGAN
+from train.command import main as run
+from train.loop import Drawn
+from train.recipes import Recipe
+
+
+class Stage1:
+    """What the loop does not know of Stage-I."""
+
+    name = "stage1"
+
+    def __init__(self, recipe: Recipe, config: StackGANConfig):
+        self.batch = recipe.batch
+        self.config = config
+        self.resolution = config.sketch_resolution
+
+    def trainee(self, model: StackGAN) -> nn.Module:
+        return model.stage1
+
+    def draw(
+        self,
+        model: StackGAN,
+        embeddings: Tensor,
+        photos: Tensor,
+        noise: torch.Generator,
+        rows: slice,
+    ) -> Drawn:
+        """Sketches for standardised embeddings (N, E), from z ~ N(0, I) and ε ~ N(0, I)."""
+        # The whole batch's noise is drawn, so that it does not depend on how many processes share it.
+        z = torch.randn(self.batch, self.config.noise_dim, generator=noise)[rows]
+        epsilon = torch.randn(self.batch, self.config.condition_dim, generator=noise)[rows]
+        device = embeddings.device
+        drawing = model.stage1(embeddings, z.to(device), epsilon.to(device))
+        return Drawn(*drawing, distance=torch.zeros((), device=device))
+
+    def samples(self, model: StackGAN, embeddings: Tensor, seeds: list[int]):
+        """The sketches of `seeds`, eight a row."""
+        z = latents.noise(seeds, self.config.noise_dim).to(embeddings.device)
+        return images.grid(model.stage1(embeddings, z).pictures, columns=8)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(1, Stage1, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Train Stage-II: a sketch and its sentence → a 256×256 picture, Stage-I fixed (section 3.4).
+
+python -m train.stage2 --data data/flowers --stage1 runs/flowers-stage1 --out runs/flowers-stage2
+"""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stackgan import images, latents
+from stackgan.config import StackGANConfig
+from stackgan.model import StackGAN
+from train.command import main as run
+from train.loop import Drawn
+from train.recipes import Recipe
+
+
+class Stage2:
+    """What the loop does not know of Stage-II."""
+
+    name = "stage2"
+
+    def __init__(self, recipe: Recipe, config: StackGANConfig):
+        self.recipe, self.config = recipe, config
+        self.resolution = config.resolution
+
+    def trainee(self, model: StackGAN) -> nn.Module:
+        # Fixed, and in eval mode: else its BatchNorm statistics would drift while Stage-II learns.
+        model.stage1.eval().requires_grad_(False)
+        return model.stage2
+
+    def draw(
+        self,
+        model: StackGAN,
+        embeddings: Tensor,
+        photos: Tensor,
+        noise: torch.Generator,
+        rows: slice,
+    ) -> Drawn:
+        """Pictures for standardised embeddings (N, E).
+
+        With the recipe's `pair_share` the first part of the batch starts from its own photographs
+        shrunk to 64×64, and must return to them; the rest starts from Stage-I's sketches.
+        """
+        batch, config, recipe = self.recipe.batch, self.config, self.recipe
+        z = torch.randn(batch, config.noise_dim, generator=noise)[rows]
+        epsilon1 = torch.randn(batch, config.condition_dim, generator=noise)[rows]
+        epsilon2 = torch.randn(batch, config.condition_dim, generator=noise)[rows]
+        device = embeddings.device
+        pairs = round(recipe.pair_share * len(embeddings))
+        with torch.no_grad():
+            drawn = model.stage1(
+                embeddings[pairs:], z[pairs:].to(device), epsilon1[pairs:].to(device)
+            )
+            shrunk = shrink(photos[:pairs])
+            sketches = torch.cat([shrunk, drawn.pictures.to(shrunk.dtype)])
+        drawing = model.stage2(sketches, embeddings, epsilon2.to(device))
+        distance = torch.zeros((), device=device)
+        if pairs and recipe.pair_weight:
+            distance = distance + recipe.pair_weight * F.l1_loss(
+                drawing.pictures[:pairs].float(), photos[:pairs]
+            )
+        if recipe.consistency_weight:
+            distance = distance + recipe.consistency_weight * F.l1_loss(
+                shrink(drawing.pictures.float()), sketches.float()
+            )
+        return Drawn(*drawing, distance=distance)
+
+    def samples(self, model: StackGAN, embeddings: Tensor, seeds: list[int]):
+        """Sketches of `seeds` over the pictures made of them, eight a row."""
+        z = latents.noise(seeds, self.config.noise_dim).to(embeddings.device)
+        sketches = model.stage1(embeddings, z).pictures
+        pictures = [
+            model.stage2(s, e).pictures
+            for s, e in zip(sketches.split(8), embeddings.split(8), strict=True)
+        ]
+        return images.stages_grid(sketches, torch.cat(pictures))
+
+
+def shrink(pictures: Tensor) -> Tensor:
+    """(N, 3, H, W) → (N, 3, 64, 64) by box average, as the small photographs were made."""
+    return F.avg_pool2d(pictures, pictures.shape[-1] // 64)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(2, Stage2, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
