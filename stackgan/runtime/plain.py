@@ -1,4 +1,4 @@
-"""The same network made fast for inference."""
+"""What an engine is, and the plainest one: the network as it was trained."""
 
 from __future__ import annotations
 
@@ -9,6 +9,49 @@ import torch
 from torch import Tensor
 
 from stackgan.model import StackGAN
+
+
+class Engine(Protocol):
+    """What the pipeline runs: two functions over CPU tensors in single precision.
+
+    An engine serves one caller at a time, and leaves the model it was made from as it was.
+    """
+
+    name: str  # "plain", "torch" or "openvino"
+    dtype: torch.dtype  # what the convolutions multiply in
+
+    def sketch(self, embeddings: Tensor, z: Tensor, epsilon: Tensor | None) -> Tensor:
+        """Embeddings (N, E) as the encoder gave them, z (N, N_z), ε (N, N_g) → (N, 3, W₀, H₀)."""
+
+    def refine(self, sketches: Tensor, embeddings: Tensor, epsilon: Tensor | None) -> Tensor:
+        """Sketches (N, 3, 64, 64), embeddings (N, E), ε (N, N_g) → pictures (N, 3, W, H)."""
+
+
+class PlainEngine:
+    """The network as it was trained: single precision, eager. The measure of the others."""
+
+    name = "plain"
+    dtype = torch.float32
+
+    def __init__(self, model: StackGAN, device: torch.device | str = "cpu"):
+        self.device = torch.device(device)
+        self.model = model.to(self.device).eval()
+
+    @torch.inference_mode()
+    def sketch(self, embeddings: Tensor, z: Tensor, epsilon: Tensor | None) -> Tensor:
+        embeddings, z, epsilon = moved(self.device, embeddings, z, epsilon)
+        return self.model.stage1(self.model.embedding_norm(embeddings), z, epsilon).pictures.cpu()
+
+    @torch.inference_mode()
+    def refine(self, sketches: Tensor, embeddings: Tensor, epsilon: Tensor | None) -> Tensor:
+        sketches, embeddings, epsilon = moved(self.device, sketches, embeddings, epsilon)
+        embeddings = self.model.embedding_norm(embeddings)
+        return self.model.stage2(sketches, embeddings, epsilon).pictures.cpu()
+
+
+def moved(device: torch.device, *tensors: Tensor | None) -> list[Tensor | None]:
+    """The tensors on that device; None stays None."""
+    return [None if tensor is None else tensor.to(device) for tensor in tensors]
 
 
 def has_native_bf16(device: torch.device | str) -> bool:
@@ -23,46 +66,3 @@ def has_native_bf16(device: torch.device | str) -> bool:
             return False
         return "avx512_bf16" in flags or "amx_bf16" in flags
     return False
-
-
-class Engine(Protocol):
-    """What the pipeline runs: two functions over CPU tensors in single precision."""
-
-    name: str
-
-    def sketch(self, embeddings: Tensor, z: Tensor, epsilon: Tensor | None) -> Tensor:
-        """Embeddings (N, E) as the encoder gave them, z (N, N_z), ε (N, N_g) → (N, 3, W₀, H₀)."""
-
-    def refine(self, sketches: Tensor, embeddings: Tensor, epsilon: Tensor | None) -> Tensor:
-        """Sketches (N, 3, 64, 64), embeddings (N, E), ε (N, N_g) → pictures (N, 3, W, H)."""
-
-
-class PlainEngine:
-    """The network as it was trained: single precision, eager. The measure of the others."""
-
-    name = "plain"
-
-    def __init__(self, model: StackGAN, device: torch.device | str = "cpu"):
-        self.device = torch.device(device)
-        self.model = model.to(self.device).eval()
-
-    @torch.inference_mode()
-    def sketch(self, embeddings: Tensor, z: Tensor, epsilon: Tensor | None) -> Tensor:
-        embeddings, z, epsilon = self._moved(embeddings, z, epsilon)
-        return self.model.stage1(self.model.embedding_norm(embeddings), z, epsilon).pictures.cpu()
-
-    @torch.inference_mode()
-    def refine(self, sketches: Tensor, embeddings: Tensor, epsilon: Tensor | None) -> Tensor:
-        sketches, embeddings, epsilon = self._moved(sketches, embeddings, epsilon)
-        embeddings = self.model.embedding_norm(embeddings)
-        return self.model.stage2(sketches, embeddings, epsilon).pictures.cpu()
-
-    def _moved(self, *tensors: Tensor | None) -> list[Tensor | None]:
-        return [None if t is None else t.to(self.device) for t in tensors]
-
-
-def load_engine(model: StackGAN, name: str = "auto", device: torch.device | str = "cpu") -> Engine:
-    """The engine of that name for a trained model; "auto" takes the fastest that is safe here."""
-    if name not in ("auto", "plain"):
-        raise ValueError(f"unknown engine {name!r}; there are auto, plain")
-    return PlainEngine(model, device)

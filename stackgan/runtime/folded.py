@@ -1,0 +1,221 @@
+"""Both generators with everything that is constant after training folded into their weights.
+
+The same functions as stackgan.generators, exactly, in fewer operations:
+
+* BatchNorm, now affine, is part of the convolution or linear layer before it, and the embedding's
+  statistics are part of the layer that makes μ and σ.
+* Nearest ×2 followed by a 3×3 convolution is one 4×4 convolution transposed with stride 2: in both,
+  each output pixel sees a 2×2 neighbourhood, so 4 multiply-adds do instead of 9.
+* ĉ, replicated over Stage-II's 16×16 map, is convolved by one matrix product; see `TextMap`.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from stackgan.conditioning import ConditioningAugmentation, EmbeddingNorm
+from stackgan.generators import Stage1Generator, Stage2Generator
+
+log = logging.getLogger(__name__)
+
+# Taps of a 3-tap kernel k that reach an input pixel twice enlarged: with stride 2 and padding 1 the
+# transposed kernel [k₂, k₁ + k₂, k₀ + k₁, k₀] gives k₀·x[y−1] + (k₁ + k₂)·x[y] on even rows and
+# (k₀ + k₁)·x[y] + k₂·x[y+1] on odd ones, as the convolution of the enlarged picture does.
+ENLARGE = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
+# Taps that fall inside the map on its first, its inner and its last row; the others meet zeros.
+INSIDE = torch.tensor([[0.0, 1, 1], [1, 1, 1], [1, 1, 0]])
+
+
+class Convolution(nn.Module):
+    """y = act(conv(x) + added): a convolution, plain or transposed, and what follows it.
+
+    `pack()` stores the weights in oneDNN's own layout and runs sum and ReLU inside its kernel; then
+    dtype and device are final.
+    """
+
+    def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d, relu: bool = True):
+        super().__init__()
+        self.weight, self.bias = conv.weight, conv.bias
+        self.stride, self.padding = list(conv.stride), list(conv.padding)
+        self.transposed = isinstance(conv, nn.ConvTranspose2d)
+        self.relu = relu
+        self.packed = False
+
+    def pack(self) -> None:
+        """Raises RuntimeError or NotImplementedError where this build of torch has no oneDNN."""
+        ones = [1, 1]
+        if self.transposed:
+            weight = torch.ops.mkldnn._reorder_convolution_transpose_weight(
+                self.weight, self.padding, [0, 0], self.stride, ones, 1, None
+            )
+        else:
+            weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
+                self.weight.to_mkldnn(), self.padding, self.stride, ones, 1, None
+            )
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.packed = True
+
+    def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        """x (N, C, H, W) → (N, C′, H′, W′). `added`, of that shape, may be overwritten."""
+        if self.packed:
+            return self._packed(x, added)
+        convolve = F.conv_transpose2d if self.transposed else F.conv2d
+        y = convolve(x, self.weight, self.bias, self.stride, self.padding)
+        if added is not None:
+            y += added
+        return y.relu_() if self.relu else y
+
+    def _packed(self, x: Tensor, added: Tensor | None) -> Tensor:
+        operands, ones = (x, self.weight, self.bias), [1, 1]
+        act = "relu" if self.relu else "none"
+        if self.transposed:
+            return torch.ops.mkldnn._convolution_transpose_pointwise(
+                *operands, self.padding, [0, 0], self.stride, ones, 1, act, [], None
+            )
+        if added is None:
+            return torch.ops.mkldnn._convolution_pointwise(
+                *operands, self.padding, self.stride, ones, 1, act, [], None
+            )
+        return torch.ops.mkldnn._convolution_pointwise_(
+            added, *operands, self.padding, self.stride, ones, 1, "add", 1.0, act, [], None
+        )
+
+
+class TextMap(nn.Module):
+    """3×3 convolution of ĉ replicated over a map, zero-padded: (N, N_g) → (N, C′, H, W), exactly.
+
+    A replicated vector meets the same sum of taps at every inner pixel, and the part of that sum
+    that lies inside the map at edges and corners: 9 sums, one matrix product, no convolution.
+    """
+
+    def __init__(self, weight: Tensor, size: int):
+        """`weight`: the convolution's columns of ĉ, (C′, N_g, 3, 3); `size`: H = W, at least 2."""
+        super().__init__()
+        inside = INSIDE.to(weight)
+        sums = torch.einsum("ak,bl,ockl->aboc", inside, inside, weight)
+        self.linear = nn.Linear(weight.shape[1], 9 * weight.shape[0], bias=False)
+        self.linear.weight = nn.Parameter(sums.flatten(0, 2).contiguous())  # (9·C′, N_g)
+        where = torch.tensor([0] + [1] * (size - 2) + [2])
+        self.register_buffer("where", (3 * where[:, None] + where).flatten())  # (H·W,)
+        self.size = size
+
+    def forward(self, condition: Tensor) -> Tensor:
+        sums = self.linear(condition).unflatten(1, (9, -1))  # (N, 9, C′)
+        pixels = sums.index_select(1, self.where)  # (N, H·W, C′)
+        return pixels.unflatten(1, (self.size, self.size)).permute(0, 3, 1, 2)
+
+
+class FoldedStage1(nn.Module):
+    """Stage-I for inference; takes embeddings as the encoder gives them."""
+
+    def __init__(self, norm: EmbeddingNorm, stage: Stage1Generator):
+        super().__init__()
+        self.conditioning = fold_statistics(norm, stage.conditioning)
+        seed_map = fuse_linear_bn_eval(stage.seed_map[0], stage.seed_map[1])
+        # Rows in the order (y, x, channel): its result is a channels_last map as it stands.
+        rows = torch.arange(seed_map.out_features).view(-1, 4, 4).permute(1, 2, 0).flatten()
+        seed_map.weight = nn.Parameter(seed_map.weight[rows].contiguous())
+        seed_map.bias = nn.Parameter(seed_map.bias[rows].contiguous())
+        self.seed_map = seed_map
+        self.up = nn.Sequential(*(fold_up(block) for block in stage.up))
+        self.to_rgb = to_rgb(stage.to_rgb)
+
+    def forward(self, embeddings: Tensor, z: Tensor, epsilon: Tensor | None) -> Tensor:
+        """embeddings (N, E), z (N, N_z), ε (N, N_g) or None → sketches (N, 3, W₀, H₀)."""
+        condition = self.conditioning(embeddings, epsilon)[0]
+        x = torch.cat([condition, z], dim=1).to(self.seed_map.weight.dtype)
+        x = self.seed_map(x).relu_().unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)
+        return finish(self.to_rgb(self.up(x)))
+
+
+class FoldedStage2(nn.Module):
+    """Stage-II for inference; takes embeddings as the encoder gives them."""
+
+    def __init__(self, norm: EmbeddingNorm, stage: Stage2Generator):
+        super().__init__()
+        encoder = [layer for layer in stage.encoder if not isinstance(layer, nn.ReLU)]
+        first, second, second_norm, third, third_norm = encoder
+        self.encoder = nn.Sequential(
+            Convolution(with_bias(first)),
+            Convolution(fuse_conv_bn_eval(second, second_norm)),
+            Convolution(fuse_conv_bn_eval(third, third_norm)),
+        )
+        join = fuse_conv_bn_eval(stage.join[0], stage.join[1])
+        self.conditioning, self.text = None, None
+        if stage.conditioning is not None:
+            self.conditioning = fold_statistics(norm, stage.conditioning)
+            picture = third.out_channels
+            self.text = TextMap(join.weight[:, picture:], size=16)
+            join.weight = nn.Parameter(join.weight[:, :picture].contiguous())
+        self.join = Convolution(join)
+        self.residual = nn.ModuleList()
+        for block in stage.residual:
+            conv1, norm1, _, conv2, norm2 = block.body
+            self.residual += [
+                Convolution(fuse_conv_bn_eval(conv1, norm1)),
+                Convolution(fuse_conv_bn_eval(conv2, norm2)),
+            ]
+        self.up = nn.Sequential(*(fold_up(block) for block in stage.up))
+        self.to_rgb = to_rgb(stage.to_rgb)
+
+    def forward(self, sketches: Tensor, embeddings: Tensor, epsilon: Tensor | None) -> Tensor:
+        """sketches (N, 3, 64, 64), embeddings (N, E), ε or None → pictures (N, 3, W, H)."""
+        dtype = self.join.weight.dtype
+        x = sketches.to(dtype, memory_format=torch.channels_last)
+        x, text = self.encoder(x), None  # (N, 4g, 16, 16)
+        if self.text is not None:
+            text = self.text(self.conditioning(embeddings, epsilon)[0].to(dtype))
+        x = self.join(x, text)
+        for first, second in zip(self.residual[::2], self.residual[1::2], strict=True):
+            x = second(first(x), x)
+        return finish(self.to_rgb(self.up(x)))
+
+
+def fold_statistics(
+    norm: EmbeddingNorm, conditioning: ConditioningAugmentation
+) -> ConditioningAugmentation:
+    """W·(φ − mean)/scale + b = (W/scale)·φ + (b − W·mean/scale)."""
+    folded = copy.deepcopy(conditioning)
+    linear = folded.linear
+    linear.weight = nn.Parameter(linear.weight / norm.scale)
+    linear.bias = nn.Parameter(linear.bias - linear.weight @ norm.mean)
+    return folded
+
+
+def fold_up(block: nn.Sequential) -> Convolution:
+    """An UpBlock as one transposed convolution and ReLU."""
+    _, conv, norm, _ = block
+    return Convolution(enlarging(fuse_conv_bn_eval(conv, norm)))
+
+
+def enlarging(conv: nn.Conv2d) -> nn.ConvTranspose2d:
+    """Nearest ×2 and then this 3×3 convolution, as one transposed convolution: see ENLARGE."""
+    transposed = nn.ConvTranspose2d(conv.in_channels, conv.out_channels, 4, stride=2, padding=1)
+    enlarge = ENLARGE.to(conv.weight)
+    weight = torch.einsum("ak,bl,oikl->ioab", enlarge, enlarge, conv.weight)
+    transposed.weight = nn.Parameter(weight.contiguous())
+    transposed.bias = nn.Parameter(conv.bias.clone())
+    return transposed
+
+
+def to_rgb(layers: nn.Sequential) -> Convolution:
+    """The last convolution; `finish` does its tanh."""
+    return Convolution(with_bias(layers[0]), relu=False)
+
+
+def with_bias(conv: nn.Conv2d) -> nn.Conv2d:
+    """A copy that has a bias, of zeros."""
+    conv = copy.deepcopy(conv)
+    conv.bias = nn.Parameter(conv.weight.new_zeros(conv.out_channels))
+    return conv
+
+
+def finish(x: Tensor) -> Tensor:
+    """What the last convolution gave → pictures (N, 3, H, W), single precision, contiguous."""
+    return x.tanh_().float().contiguous()
