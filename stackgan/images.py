@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
-from torchvision.utils import make_grid
 
 METADATA_KEY = "stackgan"  # the PNG text chunk that holds a picture's settings as JSON
 
@@ -38,6 +37,8 @@ def from_pictures(pictures: Sequence[Image.Image]) -> Tensor:
 
 def grid(images: Tensor, columns: int, padding: int = 2) -> Image.Image:
     """(N, 3, H, W) in [−1, 1] → one picture of rows of `columns`, white between them."""
+    from torchvision.utils import make_grid  # two seconds to import, which the page starts without
+
     return to_pictures(make_grid(images.float(), columns, padding, pad_value=1.0)[None])[0]
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 MAX_SEED = 2**32 - 1
+MAX_TRUNCATION = 1.5  # beyond it z lies where the generators were never trained
 # Each kind of noise has its own stream, so that holding z while redrawing ε is a matter of seeds.
 STREAMS = {"z": 0, "epsilon1": 1, "epsilon2": 2}
 
@@ -41,9 +43,14 @@ def noise(seeds: Sequence[int], dim: int, stream: str = "z") -> Tensor:
     """N seeds → standard normal (N, dim), row i a function of seeds[i] and the stream alone."""
     rows = []
     for seed in seeds:
-        generator = torch.Generator().manual_seed(check_seed(seed) + (STREAMS[stream] << 32))
+        generator = torch.Generator().manual_seed(_stream_seed(check_seed(seed), STREAMS[stream]))
         rows.append(torch.randn(dim, generator=generator))
     return torch.stack(rows) if rows else torch.empty(0, dim)
+
+
+def _stream_seed(seed: int, stream: int) -> int:
+    """Stream 0 is the seed itself; the others mix it, because a CPU generator reads 32 bits."""
+    return int(np.random.SeedSequence([seed, stream]).generate_state(1)[0]) if stream else seed
 
 
 def truncate(z: Tensor, truncation: float) -> Tensor:
@@ -51,8 +58,8 @@ def truncate(z: Tensor, truncation: float) -> Tensor:
 
     Raises ValueError outside 0 … 1.5.
     """
-    if not 0.0 <= truncation <= 1.5:
-        raise ValueError(f"truncation is from 0 to 1.5, not {truncation}")
+    if not 0.0 <= truncation <= MAX_TRUNCATION:
+        raise ValueError(f"truncation is from 0 to {MAX_TRUNCATION}, not {truncation}")
     return z * truncation
 
 

@@ -1,0 +1,38 @@
+"""The page: python app.py [--checkpoint PATH_OR_HUB_REPO]. Hugging Face Spaces starts this file."""
+
+import argparse
+import os
+import threading
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
+
+from stackgan.model import CheckpointError
+from stackgan.ui.checkpoints import Checkpoints
+from stackgan.ui.page import build
+from stackgan.ui.theme import CSS, THEME
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="StackGAN in the browser. Gradio's environment variables are honoured: "
+        "GRADIO_SERVER_PORT, GRADIO_SERVER_NAME, …"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        metavar="PATH_OR_HUB_REPO",
+        help="a folder or a Hub repository; every bundled checkpoint unless given",
+    )
+    args = parser.parse_args()
+    try:
+        checkpoints = Checkpoints(args.checkpoint)
+    except CheckpointError as error:
+        parser.error(str(error))
+    page = build(checkpoints)
+    page.launch(theme=THEME, css_paths=[CSS], prevent_thread_lock=True)
+    # Only now, because the sentence encoder takes seconds to import and the page should answer.
+    threading.Thread(target=checkpoints.warm, daemon=True).start()
+    page.block_thread()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""What clients send, checked; and errors in words instead of tracebacks.
+
+The page's own controls keep to their ranges, but anybody can call the API with anything.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import gradio as gr
+
+from stackgan.latents import MAX_SEED
+
+FRESH_SEEDS = 1_000_000  # fresh seeds stay short enough to read out and note down
+
+
+@contextmanager
+def errors_in_words() -> Iterator[None]:
+    """Turn a ValueError of what lies below into a message on the page and for API clients."""
+    try:
+        yield
+    except ValueError as error:
+        message = html.escape(str(error), quote=False)  # Gradio shows messages as HTML
+        raise gr.Error(
+            message[:1].upper() + message[1:],
+            title="That did not work",
+            print_exception=False,
+        ) from error
+
+
+def number(value: object, what: str, low: float, high: float) -> float:
+    """`value` as a finite number from `low` to `high`; ValueError naming `what` otherwise."""
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not fits or not low <= value <= high:
+        raise ValueError(f"{what} is a number from {low:g} to {high:g}, not {_shown(value)}")
+    return float(value)
+
+
+def whole(value: object, what: str, low: int, high: int) -> int:
+    """`value` as a whole number from `low` to `high`; 7.0 is 7. ValueError otherwise."""
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not fits or value != int(value) or not low <= value <= high:
+        raise ValueError(f"{what} is a whole number from {low} to {high}, not {_shown(value)}")
+    return int(value)
+
+
+def seed(value: object, what: str = "the seed") -> int:
+    """A seed, 0 to 2³² − 1. ValueError otherwise."""
+    return whole(value, what, 0, MAX_SEED)
+
+
+def fresh_seed() -> int:
+    return random.randrange(FRESH_SEEDS)
+
+
+def seeds_from(first: int, count: int) -> list[int]:
+    """Seeds of `count` samples: sample i has seed first + i, beginning again at 0 past the last."""
+    return [(first + i) % (MAX_SEED + 1) for i in range(count)]
+
+
+def _shown(value: object) -> str:
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

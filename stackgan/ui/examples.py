@@ -1,0 +1,70 @@
+"""Captions to start from, in the words of each checkpoint's training captions."""
+
+from __future__ import annotations
+
+ARROW = " → "
+
+CAPTIONS = {
+    "flowers": [
+        "this flower has long yellow petals and a dark brown center",
+        "a flower with bright red petals and a yellow center",
+        "the petals are purple with white edges and a yellow stamen",
+        "this flower is white with a yellow center and rounded petals",
+        "a pink flower with many thin layered petals",
+        "a blue flower with five round petals and green leaves",
+        "an orange flower with dark spots and long stamens",
+        "a flower with pale pink petals that are white in the middle",
+        "the flower is shaped like a bell and its petals are violet",
+        "this flower has a large dark center and small yellow petals",
+        "a flower with ruffled peach petals and green leaves",
+        "a purple flower with pointed petals arranged like a star",
+    ],
+    "birds": [
+        "a red bird with a short beak and black around the eyes",
+        "a small yellow bird with black wings and a black crown",
+        "a bird with a white belly, a grey back and a long beak",
+        "a bird with a bright blue head and blue wings",
+        "the bird is all black with a thick curved beak",
+        "a small brown bird with a white throat and striped breast",
+        "this bird has an orange breast and dark grey wings",
+        "a white seabird with grey wings and an orange beak",
+        "a tiny green bird with a red throat and a needle-like beak",
+        "a bird with a black and white head and a yellow breast",
+        "a large bird with speckled feathers and a hooked beak",
+        "a bird with a green head, a white neck and a yellow bill",
+    ],
+}
+
+PAIRS = {
+    "flowers": [
+        ("a flower with red petals", "a flower with yellow petals"),
+        ("a white flower with thin petals", "a round purple flower"),
+        ("five round pink petals", "many thin orange petals"),
+    ],
+    "birds": [
+        ("a red bird with black wings", "a blue bird"),
+        ("a small yellow bird", "a large white bird"),
+        ("a bird with a red breast", "a bird with a green breast"),
+    ],
+}
+
+
+def captions(checkpoint: str) -> list[str]:
+    """A dozen captions for a checkpoint, by its name; none when its subject is not known."""
+    return _about(CAPTIONS, checkpoint)
+
+
+def pairs(checkpoint: str) -> list[tuple[str, str]]:
+    """Ends of interpolations for a checkpoint, by its name."""
+    return _about(PAIRS, checkpoint)
+
+
+def replaced(caption: str, offered: list[str]) -> str:
+    """The caption for another checkpoint: what the visitor typed stays, an example is exchanged."""
+    known = {c for group in CAPTIONS.values() for c in group}
+    known |= {c for group in PAIRS.values() for pair in group for c in pair}
+    return offered[0] if offered and caption in known else caption
+
+
+def _about(table: dict[str, list], checkpoint: str) -> list:
+    return next((rows for subject, rows in table.items() if subject in checkpoint.lower()), [])

@@ -1,0 +1,52 @@
+"""Files that the page hands out: PNGs with their settings inside, in folders that do not pile up."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from gradio.utils import get_upload_folder
+from torch import Tensor
+
+from stackgan.images import save_png, to_pictures
+
+KEEP_SECONDS = 2 * 60 * 60  # long enough to come back to an open page
+CHECK_SECONDS = 10 * 60
+_PREFIX = "stackgan-"
+
+
+def new_folder() -> Path:
+    """An empty folder for one answer, where Gradio serves files from; old ones are removed.
+
+    Gradio deletes the files it has handed out (see `delete_cache`), but not those of a visitor who
+    left half-way, nor folders.
+    """
+    root = Path(get_upload_folder())
+    root.mkdir(parents=True, exist_ok=True)
+    for folder in root.glob(f"{_PREFIX}*"):
+        try:
+            if time.time() - folder.stat().st_mtime > KEEP_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+        except FileNotFoundError:  # another process was quicker
+            continue
+    return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
+
+
+def file_name(caption: str, seed: int, stage: int) -> str:
+    """What a downloaded picture is called: the caption's words, the seed and the stage."""
+    words = re.sub(r"[^a-z0-9]+", "-", caption.lower())[:48].strip("-") or "picture"
+    return f"{words}-seed{seed}-stage{stage}.png"
+
+
+def write_pngs(
+    images: Tensor, folder: Path, names: Sequence[str], settings: Sequence[dict], stage: int
+) -> list[str]:
+    """(N, 3, H, W) in [−1, 1] → paths of N PNGs that carry their settings and their stage."""
+    paths = [str(folder / name) for name in names]
+    for picture, path, record in zip(to_pictures(images), paths, settings, strict=True):
+        save_png(picture, path, {**record, "stage": stage})
+    return paths

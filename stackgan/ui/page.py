@@ -1,0 +1,51 @@
+"""The page put together: header, checkpoint chooser and tabs."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from stackgan.model import CHECKPOINTS
+from stackgan.ui import about
+from stackgan.ui.checkpoints import Checkpoints
+from stackgan.ui.events import MAX_WAITING
+from stackgan.ui.files import CHECK_SECONDS, KEEP_SECONDS
+from stackgan.ui.generate import Generate
+from stackgan.ui.interpolate import Interpolate
+
+HEADER = """
+# StackGAN
+Describe a picture in a sentence. One network sketches it at 64 × 64, a second one redraws the sketch
+at 256 × 256.
+"""
+
+NOTHING_TRAINED = f"""
+### No trained checkpoint here yet
+
+Put one into `{CHECKPOINTS.name}/NAME/` (`config.json` and `model.safetensors`, as training writes
+them), or name a folder or a Hub repository when starting the page:
+
+    python app.py --checkpoint PATH_OR_REPOSITORY
+"""
+
+
+def build(checkpoints: Checkpoints) -> gr.Blocks:
+    """The page for these checkpoints; without any, a page that says what to do."""
+    with gr.Blocks(title="StackGAN", delete_cache=(CHECK_SECONDS, KEEP_SECONDS)) as page:
+        gr.Markdown(HEADER, elem_id="title")
+        if not checkpoints.names:
+            gr.Markdown(NOTHING_TRAINED, elem_id="nothing-trained")
+            return page
+        chooser = gr.Dropdown(
+            checkpoints.names,
+            value=checkpoints.names[0],
+            label="Checkpoint",
+            visible=len(checkpoints.names) > 1,
+            elem_id="checkpoint",
+        )
+        with gr.Tab("Generate"):
+            Generate(checkpoints).build(chooser)
+        with gr.Tab("Interpolate"):
+            Interpolate(checkpoints).build(chooser)
+        with gr.Tab("How it works"):
+            about.build()
+    return page.queue(max_size=MAX_WAITING)
