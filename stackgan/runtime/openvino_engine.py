@@ -1,0 +1,130 @@
+"""The folded networks compiled by OpenVINO for the CPU.
+
+The graph is built from the folded modules' weights, operation by operation: no tracing, no
+converter, and nothing of OpenVINO but its core is loaded.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino as ov
+import torch
+from openvino import opset13 as op
+from torch import Tensor, nn
+
+from stackgan.model import StackGAN
+from stackgan.runtime.folded import Convolution, FoldedStage1, FoldedStage2, TextMap
+from stackgan.runtime.plain import has_native_bf16
+
+
+class OpenVINOEngine:
+    """Runs on the CPU alone; as many threads as torch has."""
+
+    name = "openvino"
+
+    def __init__(self, model: StackGAN, dtype: torch.dtype | None = None):
+        """`dtype`: bf16 where the CPU has it in hardware, else single precision, unless given."""
+        self.dtype = dtype or (torch.bfloat16 if has_native_bf16("cpu") else torch.float32)
+        core = ov.Core()
+        with torch.no_grad():
+            stage1 = FoldedStage1(model.embedding_norm, model.stage1).eval()
+            self.conditioning1, self.conditioning2 = stage1.conditioning, None
+            self.stage1 = self._compiled(core, stage1_graph(stage1))
+            if model.stage2 is not None:
+                stage2 = FoldedStage2(model.embedding_norm, model.stage2).eval()
+                self.conditioning2 = stage2.conditioning
+                self.stage2 = self._compiled(core, stage2_graph(stage2))
+
+    @torch.inference_mode()
+    def sketch(self, embeddings: Tensor, z: Tensor, epsilon: Tensor | None) -> Tensor:
+        condition = self.conditioning1(embeddings, epsilon)[0]
+        return self._run(self.stage1, torch.cat([condition, z], dim=1))
+
+    @torch.inference_mode()
+    def refine(self, sketches: Tensor, embeddings: Tensor, epsilon: Tensor | None) -> Tensor:
+        if self.conditioning2 is None:
+            return self._run(self.stage2, sketches)
+        return self._run(self.stage2, sketches, self.conditioning2(embeddings, epsilon)[0])
+
+    def _compiled(self, core: ov.Core, graph: ov.Model) -> ov.InferRequest:
+        compiled = core.compile_model(
+            graph,
+            "CPU",
+            {
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_PRECISION_HINT": "bf16" if self.dtype == torch.bfloat16 else "f32",
+                "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            },
+        )
+        return compiled.create_infer_request()
+
+    @staticmethod
+    def _run(request: ov.InferRequest, *inputs: Tensor) -> Tensor:
+        arrays = [tensor.float().contiguous().numpy() for tensor in inputs]
+        result = request.infer(arrays, share_inputs=True)[0]
+        return torch.from_numpy(np.array(result))
+
+
+def stage1_graph(stage: FoldedStage1) -> ov.Model:
+    """[ĉ₀, z] (N, N_g + N_z) → sketches (N, 3, W₀, H₀)."""
+    inputs = op.parameter([-1, stage.seed_map.in_features], np.float32)
+    x = op.relu(op.add(matmul(inputs, stage.seed_map), constant(stage.seed_map.bias)))
+    x = op.reshape(x, np.array([0, 4, 4, -1]), special_zero=True)
+    x = op.transpose(x, np.array([0, 3, 1, 2]))
+    return ov.Model([tail(x, stage)], [inputs], "stage1")
+
+
+def stage2_graph(stage: FoldedStage2) -> ov.Model:
+    """Sketches (N, 3, 64, 64) and, with text in Stage-II, ĉ (N, N_g) → pictures (N, 3, W, H)."""
+    inputs = [op.parameter([-1, 3, 64, 64], np.float32)]
+    x, text = inputs[0], None
+    for layer in stage.encoder:
+        x = convolution(x, layer)
+    if stage.text is not None:
+        inputs.append(op.parameter([-1, stage.text.linear.in_features], np.float32))
+        text = text_map(inputs[1], stage.text)
+    x = convolution(x, stage.join, text)
+    for first, second in zip(stage.residual[::2], stage.residual[1::2], strict=True):
+        x = convolution(convolution(x, first), second, x)
+    return ov.Model([tail(x, stage)], inputs, "stage2")
+
+
+def tail(x: ov.Node, stage: FoldedStage1 | FoldedStage2) -> ov.Node:
+    """Up-sampling blocks and the last convolution, with its tanh."""
+    for layer in stage.up:
+        x = convolution(x, layer)
+    return op.tanh(convolution(x, stage.to_rgb))
+
+
+def convolution(x: ov.Node, layer: Convolution, added: ov.Node | None = None) -> ov.Node:
+    """What `Convolution.forward` does."""
+    build = op.convolution_backprop_data if layer.transposed else op.convolution
+    padding = layer.padding
+    x = build(
+        x,
+        constant(layer.weight),
+        strides=layer.stride,
+        pads_begin=padding,
+        pads_end=padding,
+        dilations=[1, 1],
+    )
+    x = op.add(x, constant(layer.bias[None, :, None, None]))
+    if added is not None:
+        x = op.add(x, added)
+    return op.relu(x) if layer.relu else x
+
+
+def text_map(condition: ov.Node, layer: TextMap) -> ov.Node:
+    """What `TextMap.forward` does."""
+    sums = op.reshape(matmul(condition, layer.linear), np.array([0, 9, -1]), special_zero=True)
+    pixels = op.gather(sums, layer.where.numpy(), np.array(1))  # (N, H·W, C′)
+    shape = np.array([0, layer.size, layer.size, -1])
+    return op.transpose(op.reshape(pixels, shape, special_zero=True), np.array([0, 3, 1, 2]))
+
+
+def matmul(x: ov.Node, linear: nn.Linear) -> ov.Node:
+    return op.matmul(x, constant(linear.weight), transpose_a=False, transpose_b=True)
+
+
+def constant(values: Tensor) -> ov.Node:
+    return op.constant(values.detach().contiguous().numpy())
