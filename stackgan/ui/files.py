@@ -6,6 +6,7 @@ import re
 import shutil
 import tempfile
 import time
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,3 +51,14 @@ def write_pngs(
     for picture, path, record in zip(to_pictures(images), paths, settings, strict=True):
         save_png(picture, path, {**record, "stage": stage})
     return paths
+
+
+def bundle(paths: Sequence[str]) -> str | None:
+    """One file to download: the picture itself, several in a zip beside them, or None for none."""
+    if len(paths) < 2:
+        return paths[0] if paths else None
+    archive = Path(paths[0]).with_suffix(".zip")
+    with zipfile.ZipFile(archive, "w") as file:  # PNGs are compressed already
+        for path in paths:
+            file.write(path, Path(path).name)
+    return str(archive)

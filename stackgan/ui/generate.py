@@ -12,8 +12,8 @@ from stackgan.latents import MAX_TRUNCATION
 from stackgan.text import MAX_CAPTION_CHARACTERS
 from stackgan.ui import checks, examples
 from stackgan.ui.checkpoints import Checkpoints
-from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE
-from stackgan.ui.files import file_name, new_folder, write_pngs
+from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, download
+from stackgan.ui.files import bundle, file_name, new_folder, write_pngs
 
 MAX_SAMPLES = 8
 
@@ -40,7 +40,8 @@ class Generate:
         """One press of Generate: yields when Stage-I is there and again when Stage-II is.
 
         `hold` keeps `seed`; without it every press takes a fresh one. `mean` is ε = 0. Yields
-        (seed, mean, epsilon_seed, sketches, pictures, report), the galleries as (path, text) pairs.
+        (seed, mean, epsilon_seed, sketches, pictures, sketch download, picture download, report),
+        the galleries as (path, text) pairs.
         """
         with checks.errors_in_words():
             if not hold:
@@ -55,6 +56,8 @@ class Generate:
                     epsilon_seed,
                     _gallery(drawing.sketches, drawing.settings, "Stage-I sketch"),
                     _gallery(drawing.pictures, drawing.settings, "Stage-II picture"),
+                    download(bundle(drawing.sketches)),
+                    download(bundle(drawing.pictures)),
                     drawing.report,
                 )
 
@@ -115,7 +118,7 @@ class Generate:
             epsilon_seeds = checks.seeds_from(checks.seed(epsilon_seed, "the ε seed"), count)
         pipeline = self.checkpoints.pipeline(checkpoint)
         inputs = pipeline.prepare(
-            caption, seeds, epsilon_seeds=epsilon_seeds, truncation=truncation
+            [caption], seeds, epsilon_seeds=epsilon_seeds, truncation=truncation
         )
         folder = new_folder()
 
@@ -156,6 +159,13 @@ class Generate:
                 with gr.Row(equal_height=True, elem_classes="stages"):
                     sketches = _stage_gallery("Stage-I · sketch", "sketches", "sketch")
                     pictures = _stage_gallery("Stage-II · picture", "pictures", "picture")
+                with gr.Row(elem_classes="downloads"):
+                    save_sketch = gr.DownloadButton(
+                        "Download sketch", interactive=False, min_width=140, elem_id="save-sketch"
+                    )
+                    save_picture = gr.DownloadButton(
+                        "Download picture", interactive=False, min_width=140, elem_id="save-picture"
+                    )
                 report = gr.HTML(
                     "<p>The sketch appears first; its picture follows.</p>",
                     elem_id="report",
@@ -163,9 +173,7 @@ class Generate:
                 )
             with gr.Column(scale=4, min_width=290):
                 with gr.Row(equal_height=True):
-                    seed = gr.Number(
-                        checks.fresh_seed, label="Seed of z", scale=2, min_width=120, elem_id="seed"
-                    )
+                    seed = gr.Number(0, label="Seed of z", scale=2, min_width=120, elem_id="seed")
                     dice = gr.Button("⚄ Roll", scale=1, min_width=90, elem_id="dice")
                 hold = gr.Checkbox(
                     label="Hold the noise",
@@ -205,7 +213,8 @@ class Generate:
         )
 
         settings = [caption, seed, hold, samples, truncation, mean, epsilon_seed, chooser]
-        shown = [seed, mean, epsilon_seed, sketches, pictures, report]
+        saves = [save_sketch, save_picture]
+        shown = [seed, mean, epsilon_seed, sketches, pictures, *saves, report]
         # Progress lies over Stage-II alone, so that the sketch is seen while the picture is drawn.
         model = {**ONE_AT_A_TIME, **PRIVATE, "show_progress_on": pictures}
         gr.on([go.click, caption.submit], self.draw, settings, shown, **model)
@@ -240,7 +249,7 @@ def _stage_gallery(label: str, elem_id: str, kind: str) -> gr.Gallery:
         height="auto",
         min_width=140,
         interactive=False,
-        buttons=["download", "download_all", "fullscreen"],
+        buttons=["download", "fullscreen"],
         elem_id=elem_id,
         elem_classes=["stage", kind],
     )

@@ -15,7 +15,7 @@ from torch import Tensor
 from stackgan.images import grid, save_animation, save_png, stages_grid, to_pictures
 from stackgan.ui import checks, examples
 from stackgan.ui.checkpoints import Checkpoints
-from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE
+from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, download
 from stackgan.ui.files import new_folder, write_pngs
 
 MAX_FRAMES = 60
@@ -79,10 +79,7 @@ class Interpolate:
                     travel.sketches,
                     list(travel.pictures),
                     travel.strip,
-                    *(
-                        gr.DownloadButton(value=path, interactive=path is not None)
-                        for path in (travel.strip, travel.gif, travel.webp)
-                    ),
+                    *map(download, (travel.strip, travel.gif, travel.webp)),
                     travel.report,
                 )
 
@@ -277,7 +274,7 @@ def _frame_image(label: str, kind: str) -> gr.Image:
         format="png",
         type="filepath",
         interactive=False,
-        buttons=["download", "fullscreen"],
+        buttons=["download"],
         min_width=140,
         alt_text=f"{label} at the slider's place between the two captions",
         elem_id=f"{kind}-frame",

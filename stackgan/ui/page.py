@@ -14,8 +14,8 @@ from stackgan.ui.interpolate import Interpolate
 
 HEADER = """
 # StackGAN
-Describe a picture in a sentence. One network sketches it at 64 × 64, a second one redraws the sketch
-at 256 × 256.
+Describe a picture in a sentence. One network sketches it at 64&nbsp;×&nbsp;64, a second one redraws
+the sketch at 256&nbsp;×&nbsp;256.
 """
 
 NOTHING_TRAINED = f"""

@@ -13,4 +13,15 @@ THEME = gr.themes.Default(
     radius_size=gr.themes.sizes.radius_lg,
     font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
     font_mono=["ui-monospace", "Consolas", "monospace"],
+).set(
+    block_label_background_fill="transparent",
+    block_label_background_fill_dark="transparent",
+    block_label_border_width="0px",
+    button_border_width="1px",
+    button_large_text_weight="500",
+    button_primary_border_color="*primary_600",
+    button_secondary_background_fill="*background_fill_primary",
+    button_secondary_background_fill_dark="*neutral_800",
+    button_secondary_border_color="*neutral_300",
+    button_secondary_border_color_dark="*neutral_600",
 )

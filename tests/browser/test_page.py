@@ -1,0 +1,267 @@
+"""The page in a real browser: the app as its own process, Chromium driven by playwright."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from conftest import lively
+
+from stackgan import SIZES, StackGAN
+from stackgan.images import read_settings
+
+playwright = pytest.importorskip("playwright.sync_api")
+expect = playwright.expect
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).parents[2]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+PATIENCE = 60_000  # milliseconds; a busy machine is slow to start the sentence encoder
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory):
+    """The app with a tiny random checkpoint, as a visitor's browser sees it."""
+    checkpoints = tmp_path_factory.mktemp("checkpoints")
+    lively(StackGAN(SIZES["tiny"])).save_pretrained(checkpoints / "flowers")
+    lively(StackGAN(SIZES["tiny"]), seed=1).save_pretrained(checkpoints / "birds")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "STACKGAN_CHECKPOINTS": str(checkpoints),
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("gradio")),
+    }
+    address = f"http://127.0.0.1:{port}"
+    log = tmp_path_factory.mktemp("log") / "app.log"
+    with log.open("w") as output:
+        app = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=output
+        )
+        try:
+            _wait_for(address, app, log)
+            yield address
+        finally:
+            app.terminate()
+            app.wait(20)
+
+
+def _wait_for(address: str, app: subprocess.Popen, log: Path, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and app.poll() is None:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    pytest.fail(f"the app does not answer:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("no Chromium here")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Open the page; afterwards, check that it logged no error and asked no other host."""
+    contexts, errors, strangers = [], [], []
+
+    def watched(request) -> None:
+        if not request.url.startswith((address, "data:", "blob:")):
+            strangers.append(request.url)
+
+    def open_page(**options):
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("request", watched)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+        page.goto(address)
+        expect(page.locator("#generate")).to_be_enabled(timeout=PATIENCE)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert strangers == []
+    assert errors == []
+
+
+@pytest.fixture
+def page(visit):
+    return visit(viewport={"width": 1280, "height": 900})
+
+
+def generated(page, press="#generate"):
+    """Press a button, wait for both stages and return the two picture's addresses."""
+    old = page.locator("#pictures img").first
+    before = old.get_attribute("src") if old.count() else None
+    page.locator(press).click()
+    picture = page.locator("#pictures img").first
+    expect(picture).not_to_have_attribute("src", before or "", timeout=PATIENCE)
+    return page.locator("#sketches img").first.get_attribute("src"), picture.get_attribute("src")
+
+
+def content(page, address: str) -> bytes:
+    return page.request.get(address).body()
+
+
+def message(page):
+    return page.get_by_test_id("toast-body")
+
+
+def field(page, name: str):
+    return page.locator(f"#{name} textarea, #{name} input").first
+
+
+def test_a_typed_caption_becomes_a_sketch_and_a_picture(page, tmp_path):
+    field(page, "caption").fill("a red flower with round petals")
+    field(page, "caption").press("Enter")
+    for stage, kind, side in (("sketches", "sketch", 64), ("pictures", "picture", 256)):
+        image = page.locator(f"#{stage} img").first
+        expect(image).to_be_visible(timeout=PATIENCE)
+        expect(image).to_have_attribute("alt", re.compile(f"{kind} of “a red flower with round"))
+        expect(image).to_have_js_property("naturalWidth", side)
+    sizes = [page.locator(f"#{stage} img").bounding_box() for stage in ("sketches", "pictures")]
+    assert sizes[0]["width"] == pytest.approx(sizes[1]["width"], abs=1)
+    expect(page.locator("#sketches img")).to_have_css("image-rendering", "pixelated")
+    expect(page.locator("#report")).to_contain_text("a red flower with round petals")
+
+    for button, stage in (("save-sketch", 1), ("save-picture", 2)):
+        with page.expect_download() as download:
+            page.locator(f"#{button}").click()
+        assert download.value.suggested_filename.endswith(f"stage{stage}.png")
+        download.value.save_as(tmp_path / "picture.png")
+        settings = read_settings(tmp_path / "picture.png")
+        assert settings["caption"] == "a red flower with round petals"
+        assert settings["stage"] == stage
+        assert str(settings["seed"]) == field(page, "seed").input_value()
+
+
+def test_held_noise_repeats_and_resampling_does_not(page):
+    field(page, "seed").fill("41")
+    expect(field(page, "hold")).to_be_checked()  # a typed seed is meant
+    _, first = generated(page)
+    assert field(page, "seed").input_value() == "41"
+    _, other_z = generated(page, "#resample-z")
+    assert field(page, "seed").input_value() != "41"
+    assert content(page, first) != content(page, other_z)
+
+    field(page, "seed").fill("41")
+    _, again = generated(page)
+    assert content(page, again) == content(page, first)
+
+    _, other_epsilon = generated(page, "#resample-epsilon")
+    assert field(page, "seed").input_value() == "41"
+    assert content(page, other_epsilon) != content(page, first)
+    expect(page.locator("#report")).to_contain_text("ε seed")
+
+
+def test_free_noise_takes_a_fresh_seed_and_shows_it(page):
+    expect(field(page, "hold")).not_to_be_checked()
+    generated(page)
+    first = field(page, "seed").input_value()
+    generated(page)
+    assert field(page, "seed").input_value() != first
+    expect(page.locator("#report")).to_contain_text(field(page, "seed").input_value())
+
+
+def test_several_samples_fill_both_galleries(page):
+    field(page, "samples").fill("3")
+    page.locator("#generate").click()
+    for stage in ("sketches", "pictures"):
+        expect(page.locator(f"#{stage} img")).to_have_count(3, timeout=PATIENCE)
+
+
+def test_an_example_is_drawn_at_a_click(page):
+    example = page.locator("#examples button", has_text="purple").first
+    text = example.inner_text().strip()
+    example.click()
+    expect(field(page, "caption")).to_have_value(text)
+    expect(page.locator("#pictures img")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#report")).to_contain_text(text)
+
+
+def test_an_empty_caption_gives_a_message(page):
+    field(page, "caption").fill("  ")
+    page.locator("#generate").click()
+    expect(message(page)).to_contain_text("caption is empty", timeout=PATIENCE)
+
+
+def test_another_checkpoint_brings_its_examples(page):
+    page.locator("#checkpoint input").click()
+    page.get_by_role("option", name="birds").click()
+    expect(page.locator("#examples")).to_contain_text("bird")
+    expect(field(page, "caption")).to_have_value(re.compile("bird"))
+    generated(page)
+    expect(page.locator("#report")).to_contain_text("birds")
+
+
+def test_the_slider_moves_through_frames_without_the_server(page):
+    page.get_by_role("tab", name="Interpolate").click()
+    field(page, "frames").fill("5")
+    page.locator("#interpolate").click()
+    expect(page.locator("#strip img")).to_be_visible(timeout=PATIENCE)
+    page.wait_for_function(
+        "() => window.stackganFrames.length === 10 && window.stackganFrames.every(f => f.complete)"
+    )
+    for name in ("Film strip (PNG)", "Animated GIF", "Animated WebP"):
+        expect(page.get_by_role("button", name=name)).to_be_enabled()
+
+    events = []
+    page.on("request", lambda r: events.append(r.url) if "/queue/" in r.url else None)
+    page.context.set_offline(True)
+    slider = page.locator("#position input[type=range]")
+    slider.focus()
+    for key, frame in (("End", 4), ("Home", 0), ("End", 4)):
+        slider.press(key)
+        for stage, kind, side in ((1, "sketch", 64), (2, "picture", 256)):
+            image = page.locator(f"#{kind}-frame img")
+            expect(image).to_have_attribute("src", re.compile(f"frame-0{frame}-stage{stage}"))
+            expect(image).to_have_js_property("naturalWidth", side)
+    box = slider.bounding_box()
+    page.mouse.move(box["x"] + box["width"] - 8, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=5)
+    page.mouse.up()
+    expect(page.locator("#picture-frame img")).to_have_attribute("src", re.compile("frame-02"))
+    assert events == []
+    page.context.set_offline(False)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_needs_no_sideways_scrolling(visit, scheme):
+    page = visit(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    generated(page)
+    for tab in ("Generate", "Interpolate", "How it works"):
+        page.get_by_role("tab", name=tab).click()
+        expect(page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
