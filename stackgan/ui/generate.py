@@ -264,8 +264,8 @@ def _gallery(paths: list[str], settings: list[dict], kind: str) -> list[tuple[st
 
 
 def _timed(stage: str, images, start: float) -> str:
-    seconds = time.perf_counter() - start
-    return f"{stage} {images.shape[-1]} × {images.shape[-2]} in {seconds:.2f} s"
+    milliseconds = 1000 * (time.perf_counter() - start)
+    return f"{stage} {images.shape[-1]} × {images.shape[-2]} in {milliseconds:.0f} ms"
 
 
 def _report(settings: list[dict], times: list[str]) -> str:

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 
 import pytest
 from conftest import lively
+from running_app import PATIENCE, QUIET, find_browser, running_app
 
 from stackgan import SIZES, StackGAN
 from stackgan.images import read_settings
@@ -24,66 +16,23 @@ expect = playwright.expect
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).parents[2]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-PATIENCE = 60_000  # milliseconds; a busy machine is slow to start the sentence encoder
-
 
 @pytest.fixture(scope="session")
 def address(tmp_path_factory):
-    """The app with a tiny random checkpoint, as a visitor's browser sees it."""
-    checkpoints = tmp_path_factory.mktemp("checkpoints")
-    lively(StackGAN(SIZES["tiny"])).save_pretrained(checkpoints / "flowers")
-    lively(StackGAN(SIZES["tiny"]), seed=1).save_pretrained(checkpoints / "birds")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {
-        **os.environ,
-        "STACKGAN_CHECKPOINTS": str(checkpoints),
-        "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("gradio")),
-    }
-    address = f"http://127.0.0.1:{port}"
-    log = tmp_path_factory.mktemp("log") / "app.log"
-    with log.open("w") as output:
-        app = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=output
-        )
-        try:
-            _wait_for(address, app, log)
-            yield address
-        finally:
-            app.terminate()
-            app.wait(20)
-
-
-def _wait_for(address: str, app: subprocess.Popen, log: Path, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and app.poll() is None:
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    pytest.fail(f"the app does not answer:\n{log.read_text()}")
+    """The app with tiny random checkpoints, as a visitor's browser sees it."""
+    folder = tmp_path_factory.mktemp("app")
+    for seed, name in enumerate(("flowers", "birds")):
+        lively(StackGAN(SIZES["tiny"]), seed).save_pretrained(folder / "checkpoints" / name)
+    with running_app(folder, STACKGAN_CHECKPOINTS=str(folder / "checkpoints")) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
 def browser():
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
+    if find_browser() is None:
         pytest.skip("no Chromium here")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=QUIET)
+        browser = driver.chromium.launch(executable_path=find_browser(), args=QUIET)
         yield browser
         browser.close()
 
