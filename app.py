@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 import threading
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
@@ -10,6 +11,14 @@ from stackgan.model import CheckpointError
 from stackgan.ui.checkpoints import Checkpoints
 from stackgan.ui.page import build
 from stackgan.ui.theme import CSS, THEME
+
+
+def warm(checkpoints: Checkpoints) -> None:
+    """Load for the first visitor's sake; what cannot be loaded is told here and on the page."""
+    try:
+        checkpoints.warm()
+    except CheckpointError as error:
+        print(error, file=sys.stderr)
 
 
 def main() -> None:
@@ -30,7 +39,7 @@ def main() -> None:
     page = build(checkpoints)
     page.launch(theme=THEME, css_paths=[CSS], prevent_thread_lock=True)
     # Only now, because the sentence encoder takes seconds to import and the page should answer.
-    threading.Thread(target=checkpoints.warm, daemon=True).start()
+    threading.Thread(target=warm, args=[checkpoints], daemon=True).start()
     page.block_thread()
 
 

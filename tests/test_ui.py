@@ -142,7 +142,9 @@ def test_resample_z_keeps_epsilon_and_resample_epsilon_keeps_z(generate):
 def test_one_picture_downloads_as_itself_and_several_as_a_zip(generate):
     *_, one = generate()
     assert read_settings(one[6].value["path"])["stage"] == 2
+    assert one[6].interactive
     *_, many = generate(samples=3)
+    assert many[6].label == "Download 3 pictures"
     with zipfile.ZipFile(many[6].value["path"]) as archive:
         assert len(archive.namelist()) == 3
 

@@ -25,11 +25,7 @@ def errors_in_words() -> Iterator[None]:
         yield
     except ValueError as error:
         message = html.escape(str(error), quote=False)  # Gradio shows messages as HTML
-        raise gr.Error(
-            message[:1].upper() + message[1:],
-            title="That did not work",
-            print_exception=False,
-        ) from error
+        raise gr.Error(message[:1].upper() + message[1:], print_exception=False) from error
 
 
 def number(value: object, what: str, low: float, high: float) -> float:

@@ -9,6 +9,6 @@ ONE_AT_A_TIME = {"concurrency_id": "model", "concurrency_limit": 1}
 PRIVATE = {"api_visibility": "private"}  # the page's own event, no endpoint of the API
 
 
-def download(path: str | None) -> gr.DownloadButton:
-    """A download button that hands out this file, or waits for one."""
-    return gr.DownloadButton(value=path, interactive=path is not None)
+def download(path: str | None, **changes: object) -> gr.DownloadButton:
+    """A download button that hands out this file, or waits for one; with other changes to it."""
+    return gr.DownloadButton(value=path, interactive=path is not None, **changes)

@@ -56,8 +56,8 @@ class Generate:
                     epsilon_seed,
                     _gallery(drawing.sketches, drawing.settings, "Stage-I sketch"),
                     _gallery(drawing.pictures, drawing.settings, "Stage-II picture"),
-                    download(bundle(drawing.sketches)),
-                    download(bundle(drawing.pictures)),
+                    _download(drawing.sketches, "sketch", "sketches"),
+                    _download(drawing.pictures, "picture", "pictures"),
                     drawing.report,
                 )
 
@@ -261,6 +261,11 @@ def _gallery(paths: list[str], settings: list[dict], kind: str) -> list[tuple[st
         (path, f"{kind} of “{record['caption']}”, seed {record['seed']}")
         for path, record in zip(paths, settings, strict=False)
     ]
+
+
+def _download(paths: list[str], one: str, many: str) -> gr.DownloadButton:
+    what = one if len(paths) < 2 else f"{len(paths)} {many}"
+    return download(bundle(paths), label=f"Download {what}")
 
 
 def _timed(stage: str, images, start: float) -> str:
