@@ -46,9 +46,14 @@ def stages_grid(sketches: Tensor, images: Tensor, columns: int = 8) -> Image.Ima
     """Rows of sketches (enlarged without smoothing) over rows of their pictures."""
     scale = images.shape[-1] // sketches.shape[-1]
     enlarged = sketches.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-    rows = []
-    for start in range(0, len(images), columns):
-        rows += [enlarged[start : start + columns], images[start : start + columns]]
+    # White fills the last row, so that its sketches stay above their pictures.
+    blank = images.new_ones(-len(images) % columns, *images.shape[1:])
+    enlarged, images = torch.cat([enlarged, blank]), torch.cat([images, blank])
+    rows = [
+        part
+        for pair in zip(enlarged.split(columns), images.split(columns), strict=True)
+        for part in pair
+    ]
     return grid(torch.cat(rows), columns)
 
 

@@ -9,9 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+CUT_SHARE = 0.5
+
 
 def augment(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Translate each picture by up to ⅛ of its side, then blank one square of half its side.
+    """Translate each picture by up to ⅛ of its side, then blank one square of half its side in some.
+
+    Every second picture, by chance, is left whole: were all of them cut, a generator that paints
+    grey squares itself would not be found out (Karras et al. 2020, section 2.2).
 
     Pictures (N, 3, H, W) in [−1, 1]; what is uncovered or blanked becomes 0, mid-grey.
     `generator` is a CPU generator; gradients flow to what stays visible.
@@ -30,8 +35,10 @@ def augment(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         for image, (dy, dx) in zip(images.unbind(0), shifts, strict=True)
     ]
     visible = torch.ones(n, 1, height, width, dtype=images.dtype)
-    for mask, (top, left) in zip(visible, corners, strict=True):
-        mask[:, max(top, 0) : top + side_y, max(left, 0) : left + side_x] = 0
+    is_cut = (torch.rand(n, generator=generator) < CUT_SHARE).tolist()
+    for mask, (top, left), cut in zip(visible, corners, is_cut, strict=True):
+        if cut:
+            mask[:, max(top, 0) : top + side_y, max(left, 0) : left + side_x] = 0
     return torch.stack(shifted) * visible.to(images.device, non_blocking=True)
 
 

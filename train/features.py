@@ -7,7 +7,6 @@ because a generator learns the blind spots of the network it is trained against.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -51,23 +50,25 @@ class EfficientNetLite(nn.Module):
         """Stays in eval mode whatever is asked: the network is frozen."""
         return super().train(False)
 
-    def _outputs(self, images: Tensor) -> Iterator[Tensor]:
-        # The wheel's network wants (255·x − 127) / 128 for x in [0, 1]; ours are in [−1, 1].
-        x = self.stem(images * (127.5 / 128) + 0.5 / 128)
-        for block in self.blocks:
-            x = block(x)
-            yield x
-
     def maps(self, images: Tensor) -> list[Tensor]:
         """(N, 3, H, W) in [−1, 1] → maps at strides 4, 8, 16, 32, (N, channels[i], H/s, W/s)."""
-        outputs = list(self._outputs(images))
-        return [outputs[i] for i in self.taps]
+        x, maps = self._enter(images), []
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if i in self.taps:
+                maps.append(x)
+        return maps
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) in [−1, 1] at `input_size` → pooled features (N, 1280)."""
-        for x in self._outputs(images):
-            pass
+        x = self._enter(images)
+        for block in self.blocks:
+            x = block(x)
         return self.head(x).mean(dim=(2, 3))
+
+    def _enter(self, images: Tensor) -> Tensor:
+        # The wheel's network wants (255·x − 127) / 128 for x in [0, 1]; ours are in [−1, 1].
+        return self.stem(images * (127.5 / 128) + 0.5 / 128)
 
 
 class _FoldedBlock(nn.Module):
@@ -97,7 +98,7 @@ class FrozenConv2d(nn.Module):
     The gradient of a stride-1 convolution is a convolution with the flipped, transposed kernel.
     Asked that way, the CPU library answers in bf16 about four times faster than through its own
     backward primitive, which is slow for depthwise kernels. A stride-2 gradient is spread over a
-    grid of zeros first. Measured by `python -m train.features`.
+    grid of zeros first.
     """
 
     def __init__(self, conv: nn.Conv2d, padding: tuple[int, int]):

@@ -8,7 +8,6 @@ seeded with (run's seed, k), so a run resumed at step k goes on as the unbroken 
 from __future__ import annotations
 
 import copy
-import ctypes
 import json
 import math
 import os
@@ -90,7 +89,6 @@ class Trainer:
 
         `settings`: what else config.json should say of this run.
         """
-        keep_freed_memory()
         self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
         self.device = self.accelerator.device
         self.rank, self.processes = self.accelerator.process_index, self.accelerator.num_processes
@@ -478,20 +476,6 @@ def hardware(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {torch.get_num_threads()} threads, {platform.machine()}"
-
-
-def keep_freed_memory() -> None:
-    """Let glibc reuse large freed blocks instead of returning them to the kernel at every layer.
-
-    A training step allocates the same gigabytes again and again; on a CPU the page faults of fresh
-    ones cost a tenth of the step. Elsewhere than on glibc this does nothing.
-    """
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
-        libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
-    except (OSError, AttributeError):
-        pass
 
 
 def _average(logits: list[Tensor]) -> Tensor:

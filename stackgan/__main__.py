@@ -1,0 +1,147 @@
+"""python -m stackgan "a caption" --seed 7 --out flower.png
+
+python -m stackgan interpolate "one sentence" "another" --frames 24 --out between.gif
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from stackgan import images, latents
+from stackgan.model import CheckpointError
+from stackgan.pipeline import MAX_FRAMES, Pipeline
+
+MAX_SAMPLES = 1024  # pictures of one command
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command. Returns 0, or 2 after one line on stderr that says what was wrong."""
+    argv = sys.argv[1:] if argv is None else argv
+    command = _interpolate if argv[:1] == ["interpolate"] else _generate
+    try:
+        return command(argv[1:] if command is _interpolate else argv)
+    except (CheckpointError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _generate(argv: list[str]) -> int:
+    p = _parser(
+        'python -m stackgan "CAPTION"',
+        'Draw pictures of a sentence. To go between two: python -m stackgan interpolate "A" "B"',
+    )
+    p.add_argument("caption", help="one sentence, for example: a flower with long yellow petals")
+    p.add_argument("-n", "--count", type=int, default=1, help="pictures, of seeds N, N + 1, …")
+    p.add_argument("--seed", type=int, help="of the noise z; a random one unless given")
+    p.add_argument("--out", default="stackgan.png", help="PNG; several are numbered (name-1.png)")
+    p.add_argument("--sketch", help="PNG for Stage-I's 64×64 sketch as well")
+    args = p.parse_args(argv)
+    if not 1 <= args.count <= MAX_SAMPLES:
+        p.error(f"-n is from 1 to {MAX_SAMPLES}, not {args.count}")
+    out = _paths(p, "--out", args.out, args.count)
+    sketch_out = _paths(p, "--sketch", args.sketch, args.count) if args.sketch else []
+    first = random.randrange(2**31) if args.seed is None else args.seed
+    pipeline = _pipeline(p, args)
+    inputs = pipeline.prepare(
+        args.caption,
+        [first + i for i in range(args.count)],
+        epsilon_seeds=args.epsilon_seed,
+        truncation=args.truncation,
+    )
+    sketches = pipeline.sketch(inputs)
+    with _bar(args.count) as bar:
+        pictures = pipeline.refine(sketches, inputs, lambda done, _: bar.update(done - bar.n))
+    for tensors, paths in ((pictures, out), (sketches, sketch_out)):
+        for picture, path, settings in zip(
+            images.to_pictures(tensors), paths, inputs.settings, strict=False
+        ):
+            images.save_png(picture, path, settings)
+    for path, settings in zip(out, inputs.settings, strict=True):
+        print(f"{path}  seed {settings['seed']}")
+    return 0
+
+
+def _interpolate(argv: list[str]) -> int:
+    p = _parser(
+        'python -m stackgan interpolate "A" "B"', "Go from one sentence to another in small steps."
+    )
+    p.add_argument("first", help="sentence at the start")
+    p.add_argument("second", help="sentence at the end")
+    p.add_argument("--frames", type=int, default=24, help=f"2 to {MAX_FRAMES} (default 24)")
+    p.add_argument("--seed", type=int, help="of z, held all the way; z = 0 unless given")
+    p.add_argument("--spherical", action="store_true", help="along the arc, not the line")
+    p.add_argument("--seconds", type=float, default=3.0, help="from start to end (default 3)")
+    p.add_argument("--out", default="stackgan.gif", help=".gif, .webp, or .png for a film strip")
+    args = p.parse_args(argv)
+    if Path(args.out).suffix.lower() not in (".gif", ".webp", ".png"):
+        p.error(f"--out ends in .gif, .webp or .png, not {args.out!r}")
+    if not 2 <= args.frames <= MAX_FRAMES:
+        p.error(f"--frames is from 2 to {MAX_FRAMES}, not {args.frames}")
+    if not 0.1 <= args.seconds <= 600:
+        p.error(f"--seconds is from 0.1 to 600, not {args.seconds}")
+    [out] = _paths(p, "--out", args.out, 1, suffixes=(".gif", ".webp", ".png"))
+    with _bar(args.frames) as bar:
+        output = _pipeline(p, args).interpolate(
+            args.first,
+            args.second,
+            args.frames,
+            seed=args.seed,
+            epsilon_seed=args.epsilon_seed,
+            truncation=args.truncation,
+            spherical=args.spherical,
+            progress=lambda done, _: bar.update(done - bar.n),
+        )
+    if out.suffix.lower() == ".png":
+        strip = images.grid(output.images, columns=args.frames)
+        settings = {k: v for k, v in output.settings[0].items() if k != "position"}
+        images.save_png(strip, out, {**settings, "frames": args.frames})
+    else:
+        images.save_animation(output.pictures(), out, args.seconds)
+    print(out)
+    return 0
+
+
+def _parser(prog: str, description: str) -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(prog=prog, description=description)
+    p.add_argument("--checkpoint", default="flowers", help="bundled name, folder or Hub repository")
+    p.add_argument("--epsilon-seed", type=int, help="redraw ε; ε = 0 unless given")
+    p.add_argument("--truncation", type=float, default=1.0, help="scale of z, 0 to 1.5")
+    p.add_argument("--device", help="cpu, cuda, …")
+    return p
+
+
+def _pipeline(p: argparse.ArgumentParser, args: argparse.Namespace) -> Pipeline:
+    for flag, seed in (("--seed", args.seed), ("--epsilon-seed", args.epsilon_seed)):
+        if seed is not None and not 0 <= seed <= latents.MAX_SEED:
+            p.error(f"{flag} is from 0 to {latents.MAX_SEED}, not {seed}")
+    return Pipeline.from_pretrained(args.checkpoint, device=args.device)
+
+
+def _paths(
+    p: argparse.ArgumentParser, flag: str, name: str, count: int, suffixes=(".png",)
+) -> list[Path]:
+    """Where to write, checked before any work is done: nothing is drawn that cannot be saved."""
+    path = Path(name)
+    if path.suffix.lower() not in suffixes:
+        p.error(f"{flag} ends in {' or '.join(suffixes)}, not {name!r}")
+    if not path.parent.is_dir():
+        p.error(f"{flag}: there is no folder {path.parent}")
+    if count == 1:
+        return [path]
+    return [path.with_stem(f"{path.stem}-{i + 1}") for i in range(count)]
+
+
+def _bar(total: int) -> tqdm:
+    """A progress bar for work that takes longer than a moment, on a terminal."""
+    return tqdm(total=total, unit="picture", disable=None if total > 4 else True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

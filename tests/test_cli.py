@@ -1,0 +1,86 @@
+from dataclasses import replace
+
+import pytest
+from conftest import TINY, fake_encoder, lively
+from PIL import Image
+
+from stackgan import StackGAN, images
+from stackgan.__main__ import main
+from stackgan.text import ENCODERS
+
+
+@pytest.fixture
+def checkpoint(tmp_path, monkeypatch):
+    """A tiny checkpoint whose encoder is the fake one."""
+
+    class Encoder:
+        def encode(self, captions, **_):
+            return fake_encoder(captions)
+
+    monkeypatch.setitem(ENCODERS, "fake", lambda device: Encoder())
+    lively(StackGAN(replace(TINY, encoder="fake"))).save_pretrained(tmp_path / "checkpoint")
+    return str(tmp_path / "checkpoint")
+
+
+def test_writes_picture_and_sketch_with_settings(checkpoint, tmp_path, capsys):
+    out, sketch = tmp_path / "a.png", tmp_path / "s.png"
+    command = ["a red flower", "--checkpoint", checkpoint, "--seed", "7"]
+    assert main([*command, "--out", str(out), "--sketch", str(sketch)]) == 0
+    assert Image.open(out).size == (256, 256)
+    assert Image.open(sketch).size == (64, 64)
+    settings = images.read_settings(out)
+    assert (settings["caption"], settings["seed"]) == ("a red flower", 7)
+    assert settings["checkpoint"] == checkpoint
+    assert str(out) in capsys.readouterr().out
+
+
+def test_several_pictures_are_numbered_and_reproducible(checkpoint, tmp_path):
+    command = ["a red flower", "--checkpoint", checkpoint, "--out", str(tmp_path / "a.png")]
+    assert main([*command, "-n", "3", "--seed", "7"]) == 0
+    third = (tmp_path / "a-3.png").read_bytes()
+    assert main([*command, "--seed", "9"]) == 0
+    assert Image.open(tmp_path / "a.png").tobytes() == Image.open(tmp_path / "a-3.png").tobytes()
+    assert third == (tmp_path / "a-3.png").read_bytes()
+
+
+@pytest.mark.parametrize("ending", ["gif", "webp", "png"])
+def test_interpolation(checkpoint, tmp_path, ending):
+    out = tmp_path / f"a.{ending}"
+    command = ["interpolate", "a red flower", "a blue flower", "--frames", "4"]
+    assert main([*command, "--checkpoint", checkpoint, "--out", str(out)]) == 0
+    with Image.open(out) as picture:
+        if ending == "png":
+            assert picture.size == (4 * 258 + 2, 260)
+        else:
+            assert picture.n_frames == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["   "], "empty"),
+        (["a flower", "--out", "a.jpg"], ".png"),
+        (["a flower", "--out", "no/such/folder/a.png"], "no folder"),
+        (["a flower", "--seed", "-3"], "--seed"),
+        (["a flower", "-n", "0"], "-n"),
+        (["a flower", "--truncation", "7"], "truncation"),
+        (["a flower", "--checkpoint", "missing"], "missing"),
+        (["interpolate", "a", "b", "--frames", "1"], "--frames"),
+        (["interpolate", "a", "b", "--out", "a.mp3"], ".gif"),
+    ],
+)
+def test_bad_input_is_one_line_without_traceback(
+    arguments, words, checkpoint, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    if "--checkpoint" not in arguments:
+        arguments = [*arguments, "--checkpoint", checkpoint]
+    try:
+        code = main(arguments)
+    except SystemExit as error:  # argparse's way
+        code = error.code
+    assert code == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.glob("*.png"))

@@ -1,0 +1,73 @@
+import pytest
+import torch
+
+from stackgan.latents import MAX_SEED, Noise, lerp, noise, slerp, truncate
+
+
+def test_a_seed_gives_the_same_noise_alone_and_in_a_batch():
+    torch.testing.assert_close(noise([5], 100), noise([1, 5, 9], 100)[1:2], rtol=0, atol=0)
+    assert not torch.equal(noise([5], 100), noise([6], 100))
+
+
+def test_streams_are_independent():
+    assert not torch.equal(noise([5], 100, "z"), noise([5], 100, "epsilon1"))
+    assert not torch.equal(noise([5], 100, "epsilon1"), noise([5], 100, "epsilon2"))
+
+
+def test_golden_noise():
+    """Pictures shared by seed must not change between versions."""
+    expected = torch.Generator().manual_seed(7)
+    torch.testing.assert_close(noise([7], 100)[0], torch.randn(100, generator=expected))
+
+
+@pytest.mark.parametrize("seed", [-1, MAX_SEED + 1, 0.5, True])
+def test_impossible_seeds_are_refused(seed):
+    with pytest.raises(ValueError, match="seed"):
+        noise([seed], 3)
+
+
+def test_truncation_scales():
+    z = noise([1], 10)
+    torch.testing.assert_close(truncate(z, 0.5), z * 0.5)
+    with pytest.raises(ValueError, match="truncation"):
+        truncate(z, 2.0)
+
+
+@pytest.mark.parametrize("way", [lerp, slerp])
+def test_both_ways_are_exact_at_the_ends(way):
+    a, b = torch.randn(2, 8), 3 * torch.randn(2, 8)
+    torch.testing.assert_close(way(a, b, 0.0), a)
+    torch.testing.assert_close(way(a, b, 1.0), b)
+
+
+def test_slerp_keeps_the_length_and_halves_the_angle():
+    a, b = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    torch.testing.assert_close(slerp(a, b, 0.5), torch.tensor([0.5, 0.5]) * 2**0.5)
+    a, b = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 4.0])
+    assert abs(slerp(a, b, 0.5).norm() - 3) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]),
+        ([1.0, 2.0, 3.0], [2.0, 4.0, 6.0]),
+        ([0.0, 0.0, 0.0], [1.0, 0.0, 0.0]),
+        ([1.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
+        ([1.0, 2.0, 3.0], [-1.0, -2.0, -3.0]),
+        ([1.0, 0.0, 0.0], [-1.0, 1e-6, 0.0]),
+    ],
+)
+def test_slerp_of_degenerate_pairs_is_finite_and_smooth(a, b):
+    a, b = torch.tensor(a), torch.tensor(b)
+    path = torch.stack([slerp(a, b, t) for t in torch.linspace(0, 1, 33)])
+    assert path.isfinite().all()
+    steps = (path[1:] - path[:-1]).norm(dim=1)
+    assert steps.max() < 0.2 * max(a.norm(), b.norm())
+
+
+def test_noise_is_cut_by_rows():
+    held = Noise(torch.randn(4, 3), None, torch.randn(4, 2))[1:3]
+    assert held.z.shape == (2, 3)
+    assert held.epsilon1 is None
+    assert held.epsilon2.shape == (2, 2)

@@ -1,0 +1,77 @@
+import math
+
+import pytest
+import torch
+from conftest import TINY
+from torch.nn.functional import logsigmoid
+
+from stackgan.discriminators import MatchingDiscriminator
+from train.augment import augment
+from train.losses import AdversarialLoss, r1_penalty
+
+
+def test_cross_entropy_is_equations_3_and_4():
+    real, wrong, fake = torch.randn(3, 50)
+    loss = AdversarialLoss("cross-entropy")
+    expected = -logsigmoid(real).mean() - 0.5 * (
+        logsigmoid(-wrong).mean() + logsigmoid(-fake).mean()
+    )
+    torch.testing.assert_close(loss.discriminator([real], [wrong], [fake]), expected)
+    torch.testing.assert_close(loss.generator([fake]), -logsigmoid(fake).mean())
+
+
+def test_undecided_discriminator_pays_2_log_2():
+    nought = [torch.zeros(4)]
+    assert AdversarialLoss().discriminator(nought, nought, nought) == pytest.approx(2 * math.log(2))
+
+
+def test_hinge_stops_paying_beyond_the_margin():
+    loss = AdversarialLoss("hinge")
+    far = torch.full((4,), 5.0)
+    assert loss.discriminator([far], [-far], [-far]) == 0
+    assert loss.generator([far]) == -5
+
+
+def test_heads_without_text_count_their_fakes_in_full():
+    loss = AdversarialLoss("hinge")
+    zero, bad = torch.zeros(4), torch.full((4,), 3.0)
+    reading, not_reading = 1 + 0.5 * (1 + 4), 1 + 4
+    both = loss.discriminator([zero, zero], [zero], [bad, bad])
+    assert both == pytest.approx((reading + not_reading) / 2)
+
+
+@pytest.mark.parametrize("arguments", [("wasserstein", 1.0), ("hinge", 0.2)])
+def test_unknown_settings_are_refused(arguments):
+    with pytest.raises(ValueError, match="not"):
+        AdversarialLoss(*arguments)
+
+
+def test_r1_is_the_gradient_norm():
+    d = MatchingDiscriminator(TINY, 64).eval()
+    photos, embeddings = torch.randn(2, 3, 64, 64), torch.randn(2, 16)
+    penalty = r1_penalty(d, photos, embeddings)
+    x = photos.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(d(x, embeddings)[0].sum(), x)
+    torch.testing.assert_close(penalty, gradient.square().sum() / 2)
+    penalty.backward()
+
+
+def test_augmentation_moves_and_cuts_but_keeps_colours():
+    images = torch.rand(8, 3, 64, 64) * 0.5 + 0.25
+    seen = augment(images, torch.Generator().manual_seed(0))
+    assert seen.shape == images.shape
+    middle = seen[:, :, 8:-8, 8:-8]  # further in than a translation reaches
+    blank = (middle == 0).all(dim=1).float().mean(dim=(1, 2))
+    assert 1 <= (blank > 0).sum() <= 7, "some are cut, some are whole"
+    assert (blank < 0.7).all()
+    palette = set(images[0].flatten(1).T.reshape(-1).tolist())
+    assert set(seen[0][seen[0] != 0].tolist()) <= palette
+
+
+def test_augmentation_is_reproducible_and_differentiable():
+    images = torch.rand(4, 3, 64, 64, requires_grad=True)
+    a = augment(images, torch.Generator().manual_seed(3))
+    b = augment(images, torch.Generator().manual_seed(3))
+    torch.testing.assert_close(a, b)
+    a.sum().backward()
+    assert set(images.grad.unique().tolist()) == {0.0, 1.0}

@@ -1,0 +1,86 @@
+import json
+
+import pytest
+import torch
+
+from stackgan import CheckpointError, StackGAN
+from stackgan.model import bundled
+
+
+def test_save_and_load_is_identical(tiny_model, tmp_path):
+    tiny_model.embedding_norm.set_statistics(torch.randn(16), 0.3)
+    tiny_model.save_pretrained(tmp_path / "a")
+    loaded = StackGAN.from_pretrained(tmp_path / "a")
+    assert loaded.config == tiny_model.config
+    assert not loaded.training
+    before, after = tiny_model.state_dict(), loaded.state_dict()
+    assert before.keys() == after.keys()
+    for key in before:
+        torch.testing.assert_close(after[key], before[key], rtol=0, atol=0)
+
+
+def test_half_precision_weights_load_into_single(tiny_model, tmp_path):
+    tiny_model.half().save_pretrained(tmp_path / "a")
+    loaded = StackGAN.from_pretrained(tmp_path / "a")
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+
+
+def damage(folder, how):
+    weights = folder / "model.safetensors"
+    if how == "truncated":
+        weights.write_bytes(weights.read_bytes()[:-1000])
+    elif how == "not safetensors":
+        weights.write_bytes(b"these are no weights")
+    elif how == "no weights":
+        weights.unlink()
+    elif how == "no config":
+        (folder / "config.json").unlink()
+    elif how == "foreign config":
+        (folder / "config.json").write_text('{"model_type": "bert"}')
+    elif how == "config not JSON":
+        (folder / "config.json").write_text("{")
+    else:
+        config = json.loads((folder / "config.json").read_text())
+        change = {"other width": {"stage1_width": 8}, "more stages": {"stages": 1}}[how]
+        (folder / "config.json").write_text(json.dumps({**config, **change}))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "truncated",
+        "not safetensors",
+        "no weights",
+        "no config",
+        "foreign config",
+        "config not JSON",
+        "other width",
+        "more stages",
+    ],
+)
+def test_damaged_checkpoints_are_explained(tiny_model, tmp_path, how):
+    folder = tmp_path / "damaged"
+    tiny_model.save_pretrained(folder)
+    damage(folder, how)
+    with pytest.raises(CheckpointError, match="damaged"):
+        StackGAN.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["no-such-name", "./no/such/folder", "a/b/c"])
+def test_missing_checkpoints_are_explained_without_asking_the_hub(name, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        StackGAN.from_pretrained(name)
+
+
+@pytest.mark.parametrize("name", bundled() or [None])
+def test_bundled_checkpoints_load_and_fit_the_repository(name):
+    if name is None:
+        pytest.skip("no checkpoint is bundled")
+    from stackgan.model import CHECKPOINTS
+
+    model = StackGAN.from_pretrained(name)
+    assert all(p.isfinite().all() for p in model.parameters())
+    assert (CHECKPOINTS / name / "model.safetensors").stat().st_size <= 40 * 2**20
+    for file in ("README.md", "samples.png"):
+        assert (CHECKPOINTS / name / file).is_file()

@@ -1,0 +1,112 @@
+"""Generators, conditioning and the paper's discriminator: shapes, gradients, equations."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import TINY
+
+from stackgan import SIZES, StackGAN
+from stackgan.conditioning import ConditioningAugmentation, EmbeddingNorm, kl_divergence
+from stackgan.discriminators import MatchingDiscriminator
+
+VARIANTS = {
+    "256": TINY,
+    "128": replace(TINY, resolution=128),
+    "no CA": replace(TINY, conditioning_augmentation=False),
+    "no text in Stage-II": replace(TINY, text_in_stage2=False),
+    "Stage-I alone at 64": replace(TINY, stages=1, resolution=64),
+    "Stage-I alone at 256": replace(TINY, stages=1, resolution=256),
+}
+
+
+@pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
+def test_every_variant_draws_and_learns(config):
+    model = StackGAN(config)
+    embeddings, z = torch.randn(3, 16), torch.randn(3, config.noise_dim)
+    epsilon = torch.randn(3, config.condition_dim)
+    drawing = model.stage1(embeddings, z, epsilon)
+    side = config.sketch_resolution
+    assert drawing.pictures.shape == (3, 3, side, side)
+    loss = drawing.pictures.square().mean()
+    if config.stages == 2:
+        drawing2 = model.stage2(drawing.pictures, embeddings, epsilon)
+        assert drawing2.pictures.shape == (3, 3, config.resolution, config.resolution)
+        assert drawing2.pictures.abs().max() <= 1
+        loss = loss + drawing2.pictures.square().mean()
+    loss.backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None]
+    assert without == []
+
+
+def test_sizes_count_their_parameters():
+    """Golden figures: any change of the architecture changes them."""
+
+    def count(network):
+        return sum(p.numel() for p in network.parameters())
+
+    with torch.device("meta"):
+        paper, base = StackGAN(SIZES["paper"]), StackGAN(SIZES["base"])
+    assert (count(paper.stage1), count(paper.stage2)) == (19_856_992, 26_126_240)
+    assert (count(base.stage1), count(base.stage2)) == (3_551_264, 6_756_944)
+    assert 2 * count(base) <= 40 * 2**20, "a base checkpoint is at most 40 MiB in half precision"
+
+
+def test_condition_has_no_activation_and_bounded_variance():
+    layer = ConditioningAugmentation(4, 3)
+    mu, log_variance = layer.statistics(torch.randn(200, 4) * 100)
+    assert (mu < 0).any(), "a ReLU over μ would forbid this"
+    assert (log_variance < 0).any(), "a ReLU over log σ² would forbid this"
+    assert log_variance.abs().max() <= 8
+
+
+def test_condition_is_mu_plus_sigma_epsilon():
+    layer = ConditioningAugmentation(4, 3)
+    embeddings, epsilon = torch.randn(2, 4), torch.randn(2, 3)
+    condition, mu, log_variance = layer(embeddings, epsilon)
+    torch.testing.assert_close(condition, mu + (0.5 * log_variance).exp() * epsilon)
+    torch.testing.assert_close(layer(embeddings, None)[0], mu)
+
+
+def test_without_augmentation_epsilon_changes_nothing():
+    layer = ConditioningAugmentation(4, 3, augment=False)
+    embeddings = torch.randn(2, 4)
+    torch.testing.assert_close(layer(embeddings, torch.randn(2, 3))[0], layer(embeddings)[0])
+
+
+def test_kl_divergence_agrees_with_torch():
+    mu, log_variance = torch.randn(5, 7), torch.randn(5, 7)
+    ours = kl_divergence(mu, log_variance)
+    theirs = torch.distributions.kl_divergence(
+        torch.distributions.Normal(mu, (0.5 * log_variance).exp()),
+        torch.distributions.Normal(torch.zeros(5, 7), torch.ones(5, 7)),
+    ).mean()
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_embedding_norm_standardises():
+    norm = EmbeddingNorm(6)
+    x = torch.randn(500, 6) * 0.05 + 3
+    norm.set_statistics(x.mean(0), (x - x.mean(0)).std())
+    y = norm(x)
+    assert y.mean().abs() < 1e-4
+    assert abs(y.std() - 1) < 1e-2
+
+
+@pytest.mark.parametrize("resolution", [64, 128, 256])
+def test_paper_discriminator_reads_picture_and_text(resolution):
+    d = MatchingDiscriminator(TINY, resolution)
+    images = torch.randn(4, 3, resolution, resolution, requires_grad=True)
+    embeddings = torch.randn(4, 16)
+    assert [x.shape for x in d.encode(images)] == [(4, 8 * TINY.discriminator_width, 4, 4)]
+    [logits] = d(images, embeddings)
+    assert logits.shape == (4,)
+    [others] = d(images, torch.randn(4, 16))
+    assert not torch.allclose(logits, others)
+    logits.sum().backward()
+    assert images.grad.abs().sum() > 0
+    assert all(p.grad is not None for p in d.parameters())
+    d.eval()
+    [right], [wrong] = d.score_both(d.encode(images), embeddings, embeddings.flip(0))
+    torch.testing.assert_close(right, d(images, embeddings)[0])
+    torch.testing.assert_close(wrong, d(images, embeddings.flip(0))[0])

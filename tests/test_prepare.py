@@ -1,0 +1,98 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import COLOURS, fake_encoder, write_imagefolder
+
+import train.prepare
+from train.prepare import main, prepare
+
+
+def make(source, out, **options):
+    return prepare(source, out, encode=fake_encoder, embedding_dim=16, **options)
+
+
+def test_arrays_hold_photos_and_captions(arrays):
+    meta = json.loads((arrays / "meta.json").read_text())
+    photos = np.load(arrays / "photos.npy", mmap_mode="r")
+    small = np.load(arrays / "photos_small.npy", mmap_mode="r")
+    embeddings = np.load(arrays / "embeddings.npy")
+    assert photos.shape == (12, 288, 288, 3)
+    assert small.shape == (12, 72, 72, 3)
+    assert embeddings.shape == (12, 2, 16)
+    assert meta["photos"] == 12
+    np.testing.assert_allclose(photos[0, 144, 144], COLOURS["red"], atol=3)
+    boxes = photos[5].reshape(72, 4, 72, 4, 3).mean(axis=(1, 3))
+    assert np.abs(boxes - small[5]).max() <= 1, "the small photo is a box average of the large"
+    rows = [json.loads(line) for line in (arrays / "captions.jsonl").open()]
+    encoded = fake_encoder(rows[3]["captions"])
+    np.testing.assert_allclose(embeddings[3], encoded, atol=5e-3)
+
+
+def test_class_split_is_disjoint(arrays):
+    rows = [json.loads(line) for line in (arrays / "captions.jsonl").open()]
+    classes = {
+        s: {r["class_name"] for r in rows if r["split"] == s} for s in ("train", "validation")
+    }
+    assert len(classes["validation"]) == 1
+    assert not classes["train"] & classes["validation"]
+
+
+def test_random_split_mixes_classes(photo_folder, tmp_path):
+    meta = make(photo_folder, tmp_path / "a", split="random", validation=0.5)
+    assert len(meta["validation"]) == 6
+
+
+def test_statistics_standardise_the_training_captions(arrays):
+    meta = json.loads((arrays / "meta.json").read_text())
+    train = [i for i in range(12) if i not in meta["validation"]]
+    x = np.load(arrays / "embeddings.npy")[train].astype(np.float64).reshape(-1, 16)
+    x = (x - meta["embedding_mean"]) / meta["embedding_scale"]
+    assert np.abs(x.mean(0)).max() < 1e-2
+    assert abs(x.std() - 1) < 1e-2
+
+
+def test_bad_pictures_are_counted_named_and_skipped(tmp_path, capsys, monkeypatch):
+    source = write_imagefolder(tmp_path / "source", 6)
+    (source / "002.png").write_bytes(b"this is no picture")
+    (source / "004.png").write_bytes((source / "004.png").read_bytes()[:60])
+    meta = make(source, tmp_path / "out", validation=0.0)
+    assert meta["photos"] == 4
+    assert {s.split(":")[0] for s in meta["skipped"]} == {"002.png", "004.png"}
+    assert np.load(tmp_path / "out" / "photos.npy").shape[0] == 4
+    rows = [json.loads(line)["file_name"] for line in (tmp_path / "out" / "captions.jsonl").open()]
+    assert rows == ["000.png", "001.png", "003.png", "005.png"]
+
+
+def test_interruption_leaves_nothing_that_looks_finished(photo_folder, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.prepare, "_write_embeddings", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make(photo_folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    monkeypatch.undo()
+    assert make(photo_folder, tmp_path / "out")["photos"] == 12
+
+
+def test_an_existing_folder_is_never_overwritten(photo_folder, arrays):
+    with pytest.raises(FileExistsError, match="remove it"):
+        make(photo_folder, arrays)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["no-such-folder"], "no-such-folder"),
+        ([".", "--validation", "1.5"], "--validation"),
+        ([".", "--captions", "0"], "--captions"),
+    ],
+)
+def test_command_line_errors_are_one_line(arguments, words, tmp_path, capsys):
+    try:
+        code = main([*arguments, "--out", str(tmp_path / "out")])
+    except SystemExit as error:
+        code = error.code
+    assert code == 2
+    assert words in capsys.readouterr().err

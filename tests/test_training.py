@@ -1,0 +1,287 @@
+"""Both stages trained for a few steps on drawn flowers: every parameter learns, resume is exact."""
+
+import itertools
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import fake_encoder
+from torch import nn
+
+from stackgan import Pipeline, StackGAN
+from stackgan.discriminators import FeatureDiscriminator
+from train import stage1, stage2
+from train.command import built_upon
+from train.loop import Trainer, ema_update
+from train.recipes import RECIPES, Recipe
+
+FAST = ["--precision", "fp32", "--batch", "4", "--tick", "4"]
+
+
+def run1(arrays, out, *extra):
+    return stage1.main(["--data", str(arrays), "--out", str(out), "--size", "tiny", *FAST, *extra])
+
+
+def run2(arrays, base, out, *extra):
+    command = ["--data", str(arrays), "--stage1", str(base), "--out", str(out), *FAST, *extra]
+    return stage2.main(command)
+
+
+@pytest.fixture(scope="module")
+def stage1_run(arrays, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "stage1"
+    assert run1(arrays, out, "--recipe", "paper", "--images", "8") == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def stage2_run(arrays, stage1_run, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "stage2"
+    assert run2(arrays, stage1_run, out, "--recipe", "paper", "--images", "8") == 0
+    return out
+
+
+def test_a_run_writes_what_it_promises(stage1_run, stage2_run):
+    for run, name in ((stage1_run, "stage1"), (stage2_run, "stage2")):
+        config = json.loads((run / "config.json").read_text())
+        assert config["stage"] == name
+        assert config["recipe"]["batch"] == 4
+        lines = [json.loads(line) for line in (run / "stats.jsonl").open()]
+        assert [line["images"] for line in lines] == [4, 8]
+        assert {"kimg", "images_per_second", "d_loss", "g_loss", "kl"} <= set(lines[0])
+        assert (run / "state.pt").is_file()
+        assert len(list(run.glob("grid-*.png"))) == 1
+        assert not list(run.glob("*.partial"))
+
+
+def test_pictures_come_out_of_a_trained_run(stage2_run):
+    pipeline = Pipeline.from_pretrained(stage2_run / "model", encoder=fake_encoder)
+    output = pipeline.generate("a red flower", seeds=[1, 2])
+    assert output.images.shape == (2, 3, 256, 256)
+    assert output.images.isfinite().all()
+
+
+def test_stage1_is_fixed_in_stage2(stage1_run, stage2_run):
+    before = StackGAN.from_pretrained(stage1_run / "model")
+    after = StackGAN.from_pretrained(stage2_run / "model")
+    for key, value in before.stage1.state_dict().items():
+        torch.testing.assert_close(after.stage1.state_dict()[key], value, rtol=0, atol=0)
+    torch.testing.assert_close(after.embedding_norm.mean, before.embedding_norm.mean)
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_resume_equals_the_unbroken_run(arrays, stage1_run, tmp_path, stage):
+    def run(out, *extra):
+        recipe = ["--recipe", "paper", "--ema-half-life", "8", "--augment", "true"]
+        if stage == 1:
+            return run1(arrays, out, *recipe, *extra)
+        return run2(arrays, stage1_run, out, *recipe, "--pair-share", "0.5", *extra)
+
+    resume = stage1.main if stage == 1 else stage2.main
+    assert run(tmp_path / "unbroken", "--images", "16") == 0
+    assert run(tmp_path / "broken", "--images", "8") == 0
+    tick = ["--tick", "4"]
+    assert resume(["--out", str(tmp_path / "broken"), "--resume", "--images", "16", *tick]) == 0
+    one, two = (
+        torch.load(tmp_path / name / "state.pt", weights_only=True)
+        for name in ("unbroken", "broken")
+    )
+    for part in ("model", "average", "discriminator"):
+        for key, value in one[part].items():
+            torch.testing.assert_close(two[part][key], value, rtol=0, atol=0, msg=f"{part}.{key}")
+    for part in ("step", "images"):
+        assert one[part] == two[part]
+    losses = [
+        [
+            {k: v for k, v in json.loads(line).items() if "second" not in k}
+            for line in (tmp_path / name / "stats.jsonl").open()
+        ]
+        for name in ("unbroken", "broken")
+    ]
+    assert losses[0] == losses[1]
+
+
+class TinyFeatures(nn.Module):
+    """Stands in for EfficientNet: four frozen convolutions at strides 4 to 32."""
+
+    channels = (4, 4, 8, 8)
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        widths = [3, *self.channels]
+        self.layers = nn.ModuleList(
+            nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(widths)
+        )
+        for layer in self.layers:
+            layer.weight.data.normal_(0, 0.3, generator=generator)
+        self.requires_grad_(False)
+
+    def maps(self, images):
+        x, maps = nn.functional.avg_pool2d(images, 2), []
+        for layer in self.layers:
+            x = layer(nn.functional.avg_pool2d(x, 2)).relu()
+            maps.append(x)
+        return maps
+
+
+def make_trainer(arrays, stage1_run, out, stage: int) -> Trainer:
+    # Cross-entropy, because the hinge's gradients cancel exactly in the last bias while all logits
+    # are within the margin.
+    recipe = replace(RECIPES["base", stage], batch=4, warm_up=0, loss="cross-entropy")
+    model = StackGAN.from_pretrained(stage1_run / "model").train()
+    if stage == 2:
+        model = built_upon(str(stage1_run), seed=0)
+    kind = {1: stage1.Stage1, 2: stage2.Stage2}[stage]
+    stage_ = kind(recipe, model.config)
+    return Trainer(stage_, model, recipe, arrays, out, precision="fp32", features=TinyFeatures())
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_every_parameter_learns_under_frozen_features(arrays, stage1_run, tmp_path, stage):
+    trainer = make_trainer(arrays, stage1_run, tmp_path, stage)
+    networks = {"G": trainer.generator, "D": trainer.discriminator}
+    before = {(n, k): p.clone() for n, net in networks.items() for k, p in net.named_parameters()}
+    for _ in range(2):
+        trainer.train_step()
+    for name, network in networks.items():
+        for key, p in network.named_parameters():
+            changed = not torch.equal(p, before[name, key])
+            assert changed == p.requires_grad, f"{name}.{key}"
+
+
+def test_feature_discriminator_reads_text_in_whole_pictures_only(arrays):
+    from conftest import TINY
+
+    d = FeatureDiscriminator(TINY, 256, TinyFeatures())
+    images, embeddings = torch.rand(3, 3, 256, 256) * 2 - 1, torch.randn(3, 16)
+    features = d.encode(images, torch.Generator().manual_seed(0))
+    d.eval()
+    right, wrong = d.score_both(features, embeddings, embeddings.flip(0))
+    assert [len(right), len(wrong)] == [8, 4]
+    for a, b in zip(right[:4], wrong, strict=True):
+        assert not torch.allclose(a, b)
+    again = d.score(features, embeddings.flip(0))
+    torch.testing.assert_close(again[4:], right[4:])
+    d.calibrate(images)
+    assert (d.map_scale > 0).all()
+
+
+def test_stage1_stays_in_eval_mode_during_stage2(arrays, stage1_run, tmp_path):
+    trainer = make_trainer(arrays, stage1_run, tmp_path, 2)
+    before = {k: v.clone() for k, v in trainer.model.stage1.state_dict().items()}
+    trainer.train_step()
+    for key, value in trainer.model.stage1.state_dict().items():
+        torch.testing.assert_close(value, before[key], rtol=0, atol=0)
+
+
+def test_warm_start_begins_without_the_adversary():
+    recipe = RECIPES["base", 2]
+    assert recipe.adversarial_weight(0) == 0
+    assert recipe.adversarial_weight(recipe.warm_up + recipe.ramp // 2) == 0.5
+    assert recipe.adversarial_weight(10**6) == 1
+    assert Recipe().adversarial_weight(0) == 1
+
+
+def test_paper_recipe_is_the_paper():
+    for stage in (1, 2):
+        recipe = RECIPES["paper", stage]
+        assert (recipe.batch, recipe.epochs, recipe.halve_every) == (64, 600, 100)
+        assert (recipe.learning_rate, recipe.beta1, recipe.kl_weight) == (2e-4, 0.5, 1.0)
+        assert not (recipe.augment)
+        assert not (recipe.r1_weight)
+        assert not (recipe.pair_share)
+    assert Recipe().rate(99.9) == 2e-4
+    assert Recipe().rate(250) == 5e-5
+
+
+def test_ema_halves_at_its_half_life():
+    average, model = nn.Linear(2, 2), nn.Linear(2, 2)
+    start = average.weight.clone()
+    for _ in range(10):
+        ema_update(average, model, 0.5 ** (1 / 10))
+    torch.testing.assert_close(average.weight, (start + model.weight) / 2)
+
+
+def test_two_processes_train_the_same_network(arrays, tmp_path):
+    """Gradients are averaged: both processes end with one network, and see half a batch each."""
+    out = tmp_path / "two"
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+    command += ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
+    command += [
+        "--dynamo_backend",
+        "no",
+        "-m",
+        "train.stage1",
+        "--data",
+        str(arrays),
+        "--out",
+        str(out),
+        "--size",
+        "tiny",
+    ]
+    command += ["--recipe", "paper", "--images", "16", *FAST]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads((out / "config.json").read_text())["processes"] == 2
+    lines = [json.loads(line) for line in (out / "stats.jsonl").open()]
+    assert [line["images"] for line in lines] == [4, 8, 12, 16]
+    assert run1(arrays, tmp_path / "one", "--recipe", "paper", "--images", "16") == 0
+    one, two = (
+        torch.load(tmp_path / n / "state.pt", weights_only=True)["model"] for n in ("one", "two")
+    )
+    # BatchNorm sees half the batch in each process, so the two agree in size, not to the digit.
+    for key in ("stage1.seed_map.0.weight", "stage1.conditioning.linear.weight"):
+        assert (one[key] - two[key]).norm() < 0.5 * one[key].norm()
+
+
+def test_gradients_of_parts_average_to_the_whole(arrays, stage1_run, tmp_path, monkeypatch):
+    """What `_learn` does in many processes, in one: reduce is asked once, for all gradients."""
+    trainer = make_trainer(arrays, stage1_run, tmp_path, 1)
+    asked = []
+    monkeypatch.setattr(trainer, "processes", 2)
+    monkeypatch.setattr(
+        trainer.accelerator, "reduce", lambda x, reduction: asked.append(x) or x / 2
+    )
+    network = nn.Linear(3, 1)
+    before = network.weight.clone()
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+    trainer._learn(network, optimizer, network(torch.ones(1, 3)).sum())
+    assert [x.numel() for x in asked] == [4]
+    torch.testing.assert_close(network.weight, before - 0.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--out", "{new}"], "--data"),
+        (["--out", "{new}", "--data", "nowhere"], "nowhere"),
+        (["--out", "{new}", "--resume"], "nothing to resume"),
+        (["--out", "{run}", "--data", "{data}"], "--resume"),
+        (["--out", "{new}", "--data", "{data}", "--size", "tiny", "--stage1-width", "5"], "width"),
+    ],
+)
+def test_bad_commands_are_one_line(arguments, words, arrays, stage1_run, tmp_path, capsys):
+    places = {"new": str(tmp_path / "new"), "run": str(stage1_run), "data": str(arrays)}
+    try:
+        code = stage1.main([a.format(**places) for a in arguments])
+    except SystemExit as error:
+        code = error.code
+    assert code == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_stage2_refuses_what_is_no_stage1(arrays, tmp_path, capsys):
+    assert run2(arrays, tmp_path, tmp_path / "out") == 2
+    assert "config.json" in capsys.readouterr().err
+
+
+def test_non_finite_losses_stop_the_run(arrays, tmp_path, capsys):
+    assert run1(arrays, tmp_path / "run", "--recipe", "paper", "--learning-rate", "1e30") == 2
+    assert "no longer finite" in capsys.readouterr().err
