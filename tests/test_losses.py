@@ -7,7 +7,7 @@ from torch.nn.functional import logsigmoid
 
 from stackgan.discriminators import MatchingDiscriminator
 from train.augment import augment
-from train.losses import AdversarialLoss, r1_penalty
+from train.losses import AdversarialLoss, mode_seeking, r1_penalty
 
 
 def test_cross_entropy_is_equations_3_and_4():
@@ -75,3 +75,13 @@ def test_augmentation_is_reproducible_and_differentiable():
     torch.testing.assert_close(a, b)
     a.sum().backward()
     assert set(images.grad.unique().tolist()) == {0.0, 1.0}
+
+
+def test_mode_seeking_pays_for_pictures_that_ignore_z():
+    z1, z2 = torch.randn(2, 4, 10)
+    x = torch.rand(4, 3, 8, 8)
+    near, far = mode_seeking(x, x + 0.01, z1, z2), mode_seeking(x, x + 0.5, z1, z2)
+    assert near > 10 * far > 0
+    y = x.clone().requires_grad_()
+    mode_seeking(x - 0.1, y, z1, z2).backward()
+    assert (y.grad < 0).all(), "moving away from its twin makes it cheaper"

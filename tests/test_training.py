@@ -14,16 +14,16 @@ from torch import nn
 
 from stackgan import Pipeline, StackGAN
 from stackgan.discriminators import FeatureDiscriminator
-from train import stage1, stage2
+from train import export, stage1, stage2
 from train.command import built_upon
 from train.loop import Trainer, ema_update
 from train.recipes import RECIPES, Recipe
 
-FAST = ["--precision", "fp32", "--batch", "4", "--tick", "4"]
+FAST = ["--size", "tiny", "--precision", "fp32", "--batch", "4", "--tick", "4"]
 
 
 def run1(arrays, out, *extra):
-    return stage1.main(["--data", str(arrays), "--out", str(out), "--size", "tiny", *FAST, *extra])
+    return stage1.main(["--data", str(arrays), "--out", str(out), *FAST, *extra])
 
 
 def run2(arrays, base, out, *extra):
@@ -135,7 +135,7 @@ def make_trainer(arrays, stage1_run, out, stage: int) -> Trainer:
     recipe = replace(RECIPES["base", stage], batch=4, warm_up=0, loss="cross-entropy")
     model = StackGAN.from_pretrained(stage1_run / "model").train()
     if stage == 2:
-        model = built_upon(str(stage1_run), seed=0)
+        model = built_upon(str(stage1_run), seed=0, stage2_width=4)
     kind = {1: stage1.Stage1, 2: stage2.Stage2}[stage]
     stage_ = kind(recipe, model.config)
     return Trainer(stage_, model, recipe, arrays, out, precision="fp32", features=TinyFeatures())
@@ -262,7 +262,7 @@ def test_gradients_of_parts_average_to_the_whole(arrays, stage1_run, tmp_path, m
         (["--out", "{new}", "--data", "nowhere"], "nowhere"),
         (["--out", "{new}", "--resume"], "nothing to resume"),
         (["--out", "{run}", "--data", "{data}"], "--resume"),
-        (["--out", "{new}", "--data", "{data}", "--size", "tiny", "--stage1-width", "5"], "width"),
+        (["--out", "{new}", "--data", "{data}", "--stage1-width", "5"], "width"),
     ],
 )
 def test_bad_commands_are_one_line(arguments, words, arrays, stage1_run, tmp_path, capsys):
@@ -285,3 +285,27 @@ def test_stage2_refuses_what_is_no_stage1(arrays, tmp_path, capsys):
 def test_non_finite_losses_stop_the_run(arrays, tmp_path, capsys):
     assert run1(arrays, tmp_path / "run", "--recipe", "paper", "--learning-rate", "1e30") == 2
     assert "no longer finite" in capsys.readouterr().err
+
+
+def test_a_run_is_exported_as_a_checkpoint_in_half_precision(stage2_run, tmp_path):
+    out = tmp_path / "checkpoint"
+    assert export.main(["--run", str(stage2_run), "--out", str(out), "--name", "flowers"]) == 0
+    assert {f.name for f in out.iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "samples.png",
+        "README.md",
+    }
+    full, half = (stage2_run / "model" / "model.safetensors", out / "model.safetensors")
+    assert half.stat().st_size < 0.6 * full.stat().st_size
+    card = (out / "README.md").read_text()
+    assert "| Stage-I | 8 |" in card
+    assert "| Stage-II | 8 |" in card
+    assert "--batch 4" in card
+    assert Pipeline.from_pretrained(out, encoder=fake_encoder).generate("a red flower").images.any()
+
+
+def test_exporting_what_is_no_run_is_explained(tmp_path, capsys):
+    command = ["--run", str(tmp_path), "--out", str(tmp_path / "out"), "--name", "flowers"]
+    assert export.main(command) == 2
+    assert "no folder of train.stage1" in capsys.readouterr().err

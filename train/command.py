@@ -14,7 +14,8 @@ from train.data import DataError
 from train.loop import Stage, Trainer
 from train.recipes import FIELDS, RECIPES, Recipe
 
-# Switches of the networks that the paper's own baselines need (Table 2).
+# What may be changed in a size from the command line; Stage-I's width is settled before Stage-II.
+STAGE2_WIDTHS = ("stage2_width", "discriminator_width", "discriminator_text_dim")
 SWITCHES = ("stage1_width", "stage2_width", "discriminator_width", "resolution")
 
 
@@ -29,8 +30,8 @@ def parser(stage: int) -> argparse.ArgumentParser:
     p.add_argument("--out", required=True, help="folder of the run: stats, grids, weights, state")
     p.add_argument("--resume", action="store_true", help="continue --out with its own settings")
     p.add_argument("--recipe", choices=sorted({name for name, _ in RECIPES}), default="base")
+    p.add_argument("--size", choices=sorted(SIZES), default="base")
     if stage == 1:
-        p.add_argument("--size", choices=sorted(SIZES), default="base")
         p.add_argument("--no-ca", action="store_true", help="without Conditioning Augmentation")
         p.add_argument(
             "--alone",
@@ -40,7 +41,7 @@ def parser(stage: int) -> argparse.ArgumentParser:
     else:
         p.add_argument("--stage1", help="run or checkpoint whose Stage-I is built upon")
         p.add_argument("--no-text", action="store_true", help="no text in Stage-II")
-    for name in SWITCHES:
+    for name in SWITCHES if stage == 1 else SWITCHES[1:]:
         p.add_argument(f"--{name.replace('_', '-')}", type=int, help="instead of the size's own")
     p.add_argument("--images", type=int, help="stop when so many have been seen in all")
     p.add_argument("--minutes", type=float, help="stop after so many minutes; --resume goes on")
@@ -90,8 +91,8 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
     changed = {n: getattr(args, n) for n in FIELDS if getattr(args, n) is not None}
     recipe = replace(RECIPES[args.recipe, stage_number], **changed)
     meta = _meta(Path(args.data))
-    widths = {n: getattr(args, n) for n in SWITCHES if getattr(args, n) is not None}
-    settings = {"recipe_name": args.recipe}
+    widths = {n: v for n in SWITCHES if (v := getattr(args, n, None)) is not None}
+    settings = {"recipe_name": args.recipe, "size": args.size}
     if stage_number == 1:
         config = replace(
             SIZES[args.size],
@@ -109,6 +110,8 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
     else:
         if not args.stage1:
             raise ValueError("--stage1 is needed: the run or checkpoint of a trained Stage-I")
+        size = SIZES[args.size]
+        widths = {n: getattr(size, n) for n in STAGE2_WIDTHS} | widths
         model = built_upon(args.stage1, args.seed, text_in_stage2=not args.no_text, **widths)
         expected = (meta["encoder"], meta["embedding_dim"])
         if (model.config.encoder, model.config.embedding_dim) != expected:
@@ -141,7 +144,7 @@ def resumed(stage_number: int, stage_class, out: Path) -> Trainer:
             f"{out} is a run of train.{saved['stage']}, not of train.stage{stage_number}"
         )
     config, recipe = StackGANConfig(**saved["config"]), Recipe(**saved["recipe"])
-    extra = {k: saved[k] for k in ("recipe_name", "stage1") if k in saved}
+    extra = {k: saved[k] for k in ("recipe_name", "size", "stage1") if k in saved}
     trainer = Trainer(
         stage_class(recipe, config),
         _seeded(config, saved["seed"]),

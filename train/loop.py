@@ -41,6 +41,7 @@ class Drawn(NamedTuple):
     """What a stage made of a batch."""
 
     pictures: Tensor  # (N, 3, S, S) in [−1, 1]
+    embeddings: Tensor  # (N, E), standardised: what each was drawn from
     mu: Tensor  # (N, N_g)
     log_variance: Tensor  # (N, N_g)
     distance: Tensor  # scalar: further terms of G's loss, already weighted
@@ -143,7 +144,7 @@ class Trainer:
             # A photo's features are computed once, for its own words and for another's.
             real_features = self.discriminator.encode(self._seen(photos, local), local)
             real, wrong = self.discriminator.score_both(real_features, embeddings, mismatched)
-            fake = self.discriminator.score(seen_by_d, embeddings)
+            fake = self.discriminator.score(seen_by_d, drawn.embeddings)
             d_loss = self.loss.discriminator(real, wrong, fake)
         if recipe.r1_weight:
             d_loss = d_loss + recipe.r1_weight * r1_penalty(self.discriminator, photos, embeddings)
@@ -153,7 +154,8 @@ class Trainer:
         with frozen(self.discriminator), self._autocast():
             if fake_features is None:
                 fake_features = self.discriminator.encode(fakes, local)
-            adversarial = self.loss.generator(self.discriminator.score(fake_features, embeddings))
+            logits = self.discriminator.score(fake_features, drawn.embeddings)
+            adversarial = self.loss.generator(logits)
             kl = (
                 kl_divergence(drawn.mu, drawn.log_variance)
                 if self.model.config.conditioning_augmentation

@@ -57,6 +57,18 @@ class AdversarialLoss:
         return F.relu(1.0 + logits) if self.kind == "hinge" else _cross_entropy(logits, 0.0)
 
 
+def mode_seeking(first: Tensor, second: Tensor, z1: Tensor, z2: Tensor) -> Tensor:
+    """E [ |z₁ − z₂| / |x₁ − x₂| ] over pairs drawn from one ĉ: a scalar (Mao et al. 2019).
+
+    Nearly every caption has one photograph, so nothing in equations 3–6 asks for two different
+    pictures of one sentence; this does, more the more alike the two are. Pictures (N, 3, H, W),
+    noise (N, N_z); distances are means of absolute differences.
+    """
+    pictures = (first.float() - second.float()).abs().mean(dim=(1, 2, 3))
+    noise = (z1 - z2).abs().mean(dim=1)
+    return (noise / (pictures + 1e-5)).mean()
+
+
 def r1_penalty(discriminator: nn.Module, photos: Tensor, embeddings: Tensor) -> Tensor:
     """E ‖∇ D(x)‖² over real photographs with their text (Mescheder et al. 2018), a scalar."""
     photos = photos.detach().requires_grad_(True)

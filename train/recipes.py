@@ -26,6 +26,9 @@ class Recipe:
     augment: bool = False  # translation and cutout of all that D sees
     r1_weight: float = 0.0
     view: int = 128  # side in pixels of what the frozen features look at
+    diversity_weight: float = (
+        0.0  # Stage-I: against pictures that ignore z, see losses.mode_seeking
+    )
     # Stage-II's warm start on real pairs: a photo shrunk to 64×64 in, the photo itself out.
     pair_share: float = 0.0  # share of each batch
     pair_weight: float = 0.0  # weight of the L1 distance on pairs
@@ -56,7 +59,7 @@ _FEATURES = {
 RECIPES: dict[tuple[str, int], Recipe] = {
     ("paper", 1): Recipe(),
     ("paper", 2): Recipe(),
-    ("base", 1): Recipe(**_FEATURES),
+    ("base", 1): Recipe(**_FEATURES, diversity_weight=0.1),
     ("base", 2): Recipe(
         **_FEATURES,
         batch=16,

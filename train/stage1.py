@@ -15,6 +15,7 @@ from stackgan.config import StackGANConfig
 from stackgan.model import StackGAN
 from train.command import main as run
 from train.loop import Drawn
+from train.losses import mode_seeking
 from train.recipes import Recipe
 
 
@@ -24,8 +25,7 @@ class Stage1:
     name = "stage1"
 
     def __init__(self, recipe: Recipe, config: StackGANConfig):
-        self.batch = recipe.batch
-        self.config = config
+        self.recipe, self.config = recipe, config
         self.resolution = config.sketch_resolution
 
     def trainee(self, model: StackGAN) -> nn.Module:
@@ -39,13 +39,26 @@ class Stage1:
         noise: torch.Generator,
         rows: slice,
     ) -> Drawn:
-        """Sketches for standardised embeddings (N, E), from z ~ N(0, I) and ε ~ N(0, I)."""
+        """Sketches for standardised embeddings (N, E), from z ~ N(0, I) and ε ~ N(0, I).
+
+        With the recipe's `diversity_weight` the first half of the captions is drawn twice, with the
+        same ε and another z, in place of the second half.
+        """
         # The whole batch's noise is drawn, so that it does not depend on how many processes share it.
-        z = torch.randn(self.batch, self.config.noise_dim, generator=noise)[rows]
-        epsilon = torch.randn(self.batch, self.config.condition_dim, generator=noise)[rows]
-        device = embeddings.device
-        drawing = model.stage1(embeddings, z.to(device), epsilon.to(device))
-        return Drawn(*drawing, distance=torch.zeros((), device=device))
+        batch, device = self.recipe.batch, embeddings.device
+        z = torch.randn(batch, self.config.noise_dim, generator=noise)[rows].to(device)
+        epsilon = torch.randn(batch, self.config.condition_dim, generator=noise)[rows].to(device)
+        pairs = len(embeddings) // 2 if self.recipe.diversity_weight else 0
+        if pairs:
+            embeddings = torch.cat([embeddings[:-pairs], embeddings[:pairs]])
+            epsilon = torch.cat([epsilon[:-pairs], epsilon[:pairs]])
+        drawing = model.stage1(embeddings, z, epsilon)
+        distance = torch.zeros((), device=device)
+        if pairs:
+            first, second = drawing.pictures[:pairs], drawing.pictures[-pairs:]
+            alike = mode_seeking(first, second, z[:pairs], z[-pairs:])
+            distance = self.recipe.diversity_weight * alike
+        return Drawn(drawing.pictures, embeddings, drawing.mu, drawing.log_variance, distance)
 
     def samples(self, model: StackGAN, embeddings: Tensor, seeds: list[int]):
         """The sketches of `seeds`, eight a row."""

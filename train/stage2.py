@@ -68,7 +68,7 @@ class Stage2:
             distance = distance + recipe.consistency_weight * F.l1_loss(
                 shrink(drawing.pictures.float()), sketches.float()
             )
-        return Drawn(*drawing, distance=distance)
+        return Drawn(drawing.pictures, embeddings, drawing.mu, drawing.log_variance, distance)
 
     def samples(self, model: StackGAN, embeddings: Tensor, seeds: list[int]):
         """Sketches of `seeds` over the pictures made of them, eight a row."""
