@@ -37,7 +37,7 @@ def running_app(folder: Path, *arguments: str, **environment: str) -> Iterator[s
     """Start app.py on a free port; gives its address once it answers, and stops it afterwards.
 
     `folder` takes its log and its temporary files. Raises RuntimeError with the log if it does not
-    answer within a minute.
+    answer within three minutes.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -67,7 +67,7 @@ def running_app(folder: Path, *arguments: str, **environment: str) -> Iterator[s
             app.wait(20)
 
 
-def _answers(address: str, app: subprocess.Popen, seconds: float = 60) -> bool:
+def _answers(address: str, app: subprocess.Popen, seconds: float = 180) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end and app.poll() is None:
         try:

@@ -11,6 +11,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 from running_app import PATIENCE, QUIET, ROOT, find_browser, running_app
 
+expect.set_options(timeout=PATIENCE)
+
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
 
@@ -19,14 +21,14 @@ def show_generate(page: Page) -> None:
     seed = page.locator("#seed input")
     seed.fill("7")
     page.locator("#generate").click()
-    expect(page.locator("#save-picture")).to_be_enabled(timeout=PATIENCE)
+    expect(page.locator("#save-picture")).to_be_enabled()
     _loaded(page)
 
 
 def show_interpolate(page: Page) -> None:
     page.get_by_role("tab", name="Interpolate").click()
     page.locator("#interpolate").click()
-    expect(page.locator("#strip img")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#strip img")).to_be_visible()
     page.locator("#position input[type=range]").fill("0.5")
     _loaded(page)
 
@@ -67,6 +69,7 @@ def main() -> None:
         browser = driver.chromium.launch(executable_path=find_browser(), args=QUIET)
         for name, (size, scheme, show) in SHOTS.items():
             page = browser.new_page(viewport=size, color_scheme=scheme)
+            page.set_default_timeout(PATIENCE)
             page.goto(address)
             show(page)
             path = args.out / f"{name}.png"

@@ -13,6 +13,7 @@ from stackgan.images import read_settings
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
+expect.set_options(timeout=PATIENCE)
 
 pytestmark = pytest.mark.browser
 
@@ -54,7 +55,7 @@ def visit(browser, address):
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
         page.goto(address)
-        expect(page.locator("#generate")).to_be_enabled(timeout=PATIENCE)
+        expect(page.locator("#generate")).to_be_enabled()
         return page
 
     yield open_page
@@ -75,7 +76,7 @@ def generated(page, press="#generate"):
     before = old.get_attribute("src") if old.count() else None
     page.locator(press).click()
     picture = page.locator("#pictures img").first
-    expect(picture).not_to_have_attribute("src", before or "", timeout=PATIENCE)
+    expect(picture).not_to_have_attribute("src", before or "")
     return page.locator("#sketches img").first.get_attribute("src"), picture.get_attribute("src")
 
 
@@ -96,7 +97,7 @@ def test_a_typed_caption_becomes_a_sketch_and_a_picture(page, tmp_path):
     field(page, "caption").press("Enter")
     for stage, kind, side in (("sketches", "sketch", 64), ("pictures", "picture", 256)):
         image = page.locator(f"#{stage} img").first
-        expect(image).to_be_visible(timeout=PATIENCE)
+        expect(image).to_be_visible()
         expect(image).to_have_attribute("alt", re.compile(f"{kind} of “a red flower with round"))
         expect(image).to_have_js_property("naturalWidth", side)
     sizes = [page.locator(f"#{stage} img").bounding_box() for stage in ("sketches", "pictures")]
@@ -147,7 +148,7 @@ def test_several_samples_fill_both_galleries(page):
     field(page, "samples").fill("3")
     page.locator("#generate").click()
     for stage in ("sketches", "pictures"):
-        expect(page.locator(f"#{stage} img")).to_have_count(3, timeout=PATIENCE)
+        expect(page.locator(f"#{stage} img")).to_have_count(3)
 
 
 def test_an_example_is_drawn_at_a_click(page):
@@ -155,14 +156,14 @@ def test_an_example_is_drawn_at_a_click(page):
     text = example.inner_text().strip()
     example.click()
     expect(field(page, "caption")).to_have_value(text)
-    expect(page.locator("#pictures img")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#pictures img")).to_be_visible()
     expect(page.locator("#report")).to_contain_text(text)
 
 
 def test_an_empty_caption_gives_a_message(page):
     field(page, "caption").fill("  ")
     page.locator("#generate").click()
-    expect(message(page)).to_contain_text("caption is empty", timeout=PATIENCE)
+    expect(message(page)).to_contain_text("caption is empty")
 
 
 def test_another_checkpoint_brings_its_examples(page):
@@ -178,7 +179,7 @@ def test_the_slider_moves_through_frames_without_the_server(page):
     page.get_by_role("tab", name="Interpolate").click()
     field(page, "frames").fill("5")
     page.locator("#interpolate").click()
-    expect(page.locator("#strip img")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#strip img")).to_be_visible()
     page.wait_for_function(
         "() => window.stackganFrames.length === 10 && window.stackganFrames.every(f => f.complete)"
     )
