@@ -51,7 +51,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = _Parser(prog="python -m stackgan.benchmark", description=__doc__.split("\n\n")[0])
     parser.add_argument("--checkpoint", help="bundled name, folder or Hub repository")
     parser.add_argument("--random", choices=sorted(SIZES), help="untrained weights of that size")
-    parser.add_argument("--batches", help="pictures at a time (1,4,8,16; with --quick 1,4)")
+    parser.add_argument(
+        "--batches", help="pictures at a time, 1 and these (4,8,16; with --quick 4)"
+    )
     parser.add_argument("--quick", action="store_true", help="rough numbers, and no cold start")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     parser.add_argument("--cold", metavar="ENGINE", help=argparse.SUPPRESS)
@@ -59,14 +61,15 @@ def main(argv: list[str] | None = None) -> int:
         args = parser.parse_args(argv)
         if args.checkpoint and args.random:
             raise ValueError("--checkpoint and --random exclude each other")
-        batches = _batches(args.batches or ("1,4" if args.quick else "1,4,8,16"))
+        batches = _batches(args.batches or ("4" if args.quick else "4,8,16"))
         if args.cold:
             print(json.dumps(cold_start(args)))
             return 0
         result = benchmark(_model(args), batches, args.quick)
         if not args.quick:
             result["cold_start"] = {
-                name: _in_fresh_process(args, name) for name in ("plain", result["default"])
+                name: _in_fresh_process(args, engine)
+                for name, engine in (("plain", "plain"), (result["default"], "auto"))
             }
     except (ValueError, CheckpointError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -112,7 +115,7 @@ def benchmark(model: StackGAN, batches: list[int], quick: bool) -> dict:
     for batch in batches:
         result["runs"] += runs(pipelines, batch, seconds, result["gflop_per_picture"])
     first = {run["engine"]: run["median_ms"] for run in result["runs"] if run["batch"] == 1}
-    result["speedup"] = first["plain"] / first[name] if first else None
+    result["speedup"] = first["plain"] / first[name]
     strip = _median_ms(
         lambda: pipelines[name].interpolate(CAPTIONS[0], CAPTIONS[1], FRAMES), seconds / 2
     )
@@ -250,10 +253,7 @@ def table(result: dict) -> str:
             f"{cold['import_s']:.1f}, model {cold['model_s']:.1f}, encoder {cold['encoder_s']:.1f}, "
             f"picture {cold['first_picture_s']:.2f}), {cold['peak_memory_mib']:.0f} MiB"
         )
-    if result["speedup"] is not None:
-        lines.append(
-            f"default engine, {result['default']}: {result['speedup']:.2f} × plain, batch 1"
-        )
+    lines.append(f"default engine, {result['default']}: {result['speedup']:.2f} × plain, batch 1")
     return "\n".join(lines)
 
 
@@ -271,7 +271,7 @@ def _batches(text: str) -> list[int]:
         raise ValueError(
             f"--batches is whole numbers from 1 to {MAX_BATCH} with commas between, not {text!r}"
         )
-    return list(dict.fromkeys(batches))
+    return list(dict.fromkeys([1, *batches]))  # `speedup` is told at batch 1
 
 
 def _model(args: argparse.Namespace) -> StackGAN:
@@ -290,7 +290,7 @@ def _in_fresh_process(args: argparse.Namespace, engine: str) -> dict:
         "-m",
         "stackgan.benchmark",
         "--cold",
-        engine.replace("default", "auto"),
+        engine,
     ]
     for flag, value in (("--checkpoint", args.checkpoint), ("--random", args.random)):
         command += [flag, value] if value else []

@@ -20,7 +20,7 @@ def checkpoint(tiny_model, tmp_path, monkeypatch):
 
 
 def test_the_last_line_is_the_whole_result(checkpoint, capsys):
-    argv = ["--checkpoint", checkpoint, "--quick", "--json", "--batches", "1,2"]
+    argv = ["--checkpoint", checkpoint, "--quick", "--json", "--batches", "2"]
     assert benchmark.main(argv) == 0
     *table, last = capsys.readouterr().out.splitlines()
     result = json.loads(last)

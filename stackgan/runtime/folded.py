@@ -12,7 +12,6 @@ The same functions as stackgan.generators, exactly, in fewer operations:
 from __future__ import annotations
 
 import copy
-import logging
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +20,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from stackgan.conditioning import ConditioningAugmentation, EmbeddingNorm
 from stackgan.generators import Stage1Generator, Stage2Generator
-
-log = logging.getLogger(__name__)
 
 # Taps of a 3-tap kernel k that reach an input pixel twice enlarged: with stride 2 and padding 1 the
 # transposed kernel [k₂, k₁ + k₂, k₀ + k₁, k₀] gives k₀·x[y−1] + (k₁ + k₂)·x[y] on even rows and
