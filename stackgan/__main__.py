@@ -76,6 +76,7 @@ def _interpolate(argv: list[str]) -> int:
     p.add_argument("second", help="sentence at the end")
     p.add_argument("--frames", type=int, default=24, help=f"2 to {MAX_FRAMES} (default 24)")
     p.add_argument("--seed", type=int, help="of z, held all the way; z = 0 unless given")
+    p.add_argument("--end-seed", type=int, help="z travels from --seed to this one")
     p.add_argument("--spherical", action="store_true", help="along the arc, not the line")
     p.add_argument("--seconds", type=float, default=3.0, help="from start to end (default 3)")
     p.add_argument("--out", default="stackgan.gif", help=".gif, .webp, or .png for a film strip")
@@ -93,6 +94,7 @@ def _interpolate(argv: list[str]) -> int:
             args.second,
             args.frames,
             seed=args.seed,
+            end_seed=args.end_seed,
             epsilon_seed=args.epsilon_seed,
             truncation=args.truncation,
             spherical=args.spherical,
@@ -118,7 +120,8 @@ def _parser(prog: str, description: str) -> argparse.ArgumentParser:
 
 
 def _pipeline(p: argparse.ArgumentParser, args: argparse.Namespace) -> Pipeline:
-    for flag, seed in (("--seed", args.seed), ("--epsilon-seed", args.epsilon_seed)):
+    for flag in ("--seed", "--end-seed", "--epsilon-seed"):
+        seed = getattr(args, flag[2:].replace("-", "_"), None)
         if seed is not None and not 0 <= seed <= latents.MAX_SEED:
             p.error(f"{flag} is from 0 to {latents.MAX_SEED}, not {seed}")
     return Pipeline.from_pretrained(args.checkpoint, device=args.device)

@@ -116,7 +116,7 @@ class Pipeline:
         redraw ε of Conditioning Augmentation; None holds it at 0, so that ĉ = μ. `truncation`
         scales z, 0 to 1.5. Raises ValueError in words for the person who typed.
         """
-        captions = [captions] if isinstance(captions, str) else list(captions)
+        captions = [captions] if isinstance(captions, str | None) else list(captions)
         captions = [clean_caption(caption) for caption in captions]
         if not captions:
             raise ValueError("there is no caption: describe the picture in a sentence")
@@ -148,6 +148,7 @@ class Pipeline:
         frames: int,
         *,
         seed: int | None = None,
+        end_seed: int | None = None,
         epsilon_seed: int | None = None,
         truncation: float = 1.0,
         spherical: bool = False,
@@ -155,8 +156,8 @@ class Pipeline:
     ) -> Inputs:
         """Inputs along the way between two sentences' embeddings, both ends included.
 
-        `seed=None` is z = 0, as in the paper's Fig. 8; a seed holds that z. The way is straight, as
-        in the paper, or `spherical`. `at`: positions from 0 to 1 instead of `frames` even ones.
+        `seed=None` is z = 0, as in the paper's Fig. 8; a seed holds that z, and with `end_seed` z
+        travels too, along the arc. The sentences' way is straight, as in the paper, or `spherical`. `at`: positions from 0 to 1 instead of `frames` even ones.
         """
         if at is None:
             if not 2 <= frames <= MAX_FRAMES:
@@ -170,14 +171,18 @@ class Pipeline:
         embeddings = torch.stack([way(a, b, t) for t in at])
         count = len(embeddings)
         noise = self._noise([seed or 0] * count, [epsilon_seed] * count, truncation)
-        if seed is None:
-            noise = Noise(torch.zeros_like(noise.z), noise.epsilon1, noise.epsilon2)
+        z = noise.z if seed is not None else torch.zeros_like(noise.z)
+        if end_seed is not None:
+            [end] = self._noise([end_seed], [None], truncation).z
+            z = torch.stack([latents.slerp(z[0], end, t) for t in at])
+        noise = Noise(z, noise.epsilon1, noise.epsilon2)
         settings = [
             self._settings(
                 captions=ends,
                 position=round(t, 6),
                 spherical=spherical,
                 seed=seed,
+                end_seed=end_seed,
                 epsilon_seed=epsilon_seed,
                 truncation=truncation,
             )

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 from conftest import TINY, fake_encoder, lively
-from PIL import Image
+from PIL import Image, ImageChops
 
 from stackgan import StackGAN, images
 from stackgan.__main__ import main
@@ -37,10 +37,13 @@ def test_writes_picture_and_sketch_with_settings(checkpoint, tmp_path, capsys):
 def test_several_pictures_are_numbered_and_reproducible(checkpoint, tmp_path):
     command = ["a red flower", "--checkpoint", checkpoint, "--out", str(tmp_path / "a.png")]
     assert main([*command, "-n", "3", "--seed", "7"]) == 0
-    third = (tmp_path / "a-3.png").read_bytes()
+    together = Image.open(tmp_path / "a-3.png").convert("RGB")
     assert main([*command, "--seed", "9"]) == 0
-    assert Image.open(tmp_path / "a.png").tobytes() == Image.open(tmp_path / "a-3.png").tobytes()
-    assert third == (tmp_path / "a-3.png").read_bytes()
+    alone = Image.open(tmp_path / "a.png").convert("RGB")
+    # The noise is the same to the bit; the arithmetic may round differently by batch size.
+    assert max(high for _, high in ImageChops.difference(alone, together).getextrema()) <= 4
+    first = Image.open(tmp_path / "a-1.png").convert("RGB")
+    assert max(high for _, high in ImageChops.difference(alone, first).getextrema()) > 40
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp", "png"])

@@ -78,6 +78,13 @@ def test_interpolation_without_a_seed_has_z_nought(pipeline):
     torch.testing.assert_close(middle.embeddings, inputs.embeddings[1:2])
 
 
+def test_noise_travels_between_two_seeds(pipeline):
+    inputs = pipeline.prepare_path("a red flower", "a blue flower", 3, seed=2, end_seed=5)
+    ends = pipeline.prepare("a red flower", seeds=[2, 5]).noise.z
+    torch.testing.assert_close(inputs.noise.z[[0, 2]], ends)
+    assert inputs.noise.z[1].norm() > 0.9 * ends.norm(dim=1).mean(), "an arc, not a short cut"
+
+
 def test_progress_counts_every_picture(pipeline):
     seen = []
     pipeline.generate("a red flower", seeds=range(10), progress=lambda *p: seen.append(p))

@@ -1,0 +1,79 @@
+"""The README's promises: its commands run, its files exist, its front matter is what Spaces reads."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import gradio
+import pytest
+from conftest import write_imagefolder
+from PIL import Image
+
+from stackgan.model import bundled
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHELL = [
+    line.split("  #")[0].strip()
+    for block in re.findall(r"```bash\n(.*?)```", README, re.S)
+    for line in block.splitlines()
+    if line.startswith("python -m ")
+]
+needs_checkpoint = pytest.mark.skipif("flowers" not in bundled(), reason="no bundled checkpoint")
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess:
+    words = [sys.executable, *shlex.split(command)[1:]]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, f"{command}\n{done.stderr[-2000:]}"
+    return done
+
+
+@needs_checkpoint
+def test_quick_start_commands_draw(tmp_path):
+    commands = [c for c in SHELL if c.startswith("python -m stackgan")]
+    assert len(commands) == 2
+    for command in commands:
+        run(command, tmp_path)
+    assert Image.open(tmp_path / "flower.png").size == (256, 256)
+    assert Image.open(tmp_path / "sketch.png").size == (64, 64)
+    assert Image.open(tmp_path / "between.gif").n_frames > 24
+
+
+def test_training_commands_train_and_the_result_draws(tmp_path):
+    """The "train your own" block as it stands, made short by the options in `brief`."""
+    write_imagefolder(tmp_path / "my-photos", 8)
+    brief = {
+        "train.prepare": "",
+        "train.stage1": " --size tiny --recipe paper --batch 4 --images 4 --precision fp32",
+        "train.stage2": " --size tiny --recipe paper --batch 4 --images 4 --precision fp32",
+        "train.export": "",
+    }
+    commands = [c for c in SHELL if c.startswith("python -m train.")]
+    assert [c.split()[2] for c in commands] == list(brief)
+    for command in commands:
+        run(command + brief[command.split()[2]], tmp_path)
+    run('python -m stackgan "a red flower" --checkpoint checkpoints/mine --out a.png', tmp_path)
+    assert Image.open(tmp_path / "a.png").size == (256, 256)
+
+
+def test_front_matter_is_what_spaces_reads():
+    matter = dict(
+        line.split(": ", 1) for line in README.split("---")[1].strip().splitlines() if ": " in line
+    )
+    assert matter["sdk"] == "gradio"
+    assert (ROOT / matter["app_file"]).is_file()
+    assert matter["sdk_version"].split(".")[:1] == gradio.__version__.split(".")[:1]
+    assert len(matter["short_description"]) <= 60
+
+
+def test_every_linked_file_exists():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert len(links) > 10
+    missing = [link for link in links if not (ROOT / link).exists()]
+    assert missing == []
