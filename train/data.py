@@ -123,11 +123,17 @@ class PhotoData:
 
     def _crops(self, photos: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor) -> Tensor:
         side = self.resolution * self.factor
-        span = torch.arange(side)
-        rows = tops[:, None] + span  # (N, S)
-        columns = lefts[:, None] + torch.where(flips[:, None], side - 1 - span, span)
-        index = (photos[:, None, None], rows[:, :, None], columns[:, None, :])
-        pixels = self.photos[tuple(i.to(self.device) for i in index)]  # (N, S, S, 3) uint8
+        # Slices copy whole rows; one indexed gather over all photos is ten times slower on a CPU.
+        pixels = torch.stack(
+            [
+                self.photos[photo, top : top + side, left : left + side]
+                for photo, top, left in zip(
+                    photos.tolist(), tops.tolist(), lefts.tolist(), strict=True
+                )
+            ]
+        )  # (N, S, S, 3) uint8
+        flips = flips.to(self.device)
+        pixels[flips] = pixels[flips].flip(2)
         images = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
         return F.avg_pool2d(images, self.factor) if self.factor > 1 else images
 
