@@ -8,6 +8,7 @@ from typing import Self
 
 from huggingface_hub import PyTorchModelHubMixin
 from safetensors import SafetensorError
+from safetensors.torch import load_model
 from torch import nn
 
 from stackgan.conditioning import EmbeddingNorm
@@ -56,11 +57,13 @@ class StackGAN(
         """
         name = str(pretrained_model_name_or_path)
         folder = find_checkpoint(name)
-        if folder is not None:
-            _check_folder(folder)
         kwargs.setdefault("strict", True)
         try:
-            return super().from_pretrained(folder or name, **kwargs)
+            if folder is not None:
+                model = cls(_read_config(folder))
+                load_model(model, folder / "model.safetensors", kwargs["strict"])
+                return model.eval()
+            return super().from_pretrained(name, **kwargs)
         except (SafetensorError, RuntimeError) as error:
             reason = str(error).splitlines()
             raise CheckpointError(
@@ -95,7 +98,7 @@ def find_checkpoint(name: str) -> Path | None:
     return None
 
 
-def _check_folder(folder: Path) -> None:
+def _read_config(folder: Path) -> StackGANConfig:
     for file in ("config.json", "model.safetensors"):
         if not (folder / file).is_file():
             raise CheckpointError(f"{folder} is no StackGAN checkpoint: {file} is missing")
@@ -104,6 +107,6 @@ def _check_folder(folder: Path) -> None:
         unknown = sorted(set(values) - set(StackGANConfig.__dataclass_fields__))
         if unknown:
             raise ValueError(f"unknown settings {unknown}")
-        StackGANConfig(**values)
+        return StackGANConfig(**values)
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{folder}/config.json is not a StackGAN config: {error}") from error
