@@ -84,6 +84,11 @@ def model_card(name: str, model: StackGAN, steps: list[dict], captions: list[str
     )
     commands = "\n".join(s["command"] for s in steps)
     sources = f"{data}, {CAPTIONS}" if name in SOURCES else data
+    history = (
+        "\nSettings that changed on the way, and why: [train/RECIPE.md](../../train/RECIPE.md).\n"
+        if name in SOURCES
+        else ""
+    )
     listed = "\n".join(f"{i}. {caption}" for i, caption in enumerate(captions))
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     return f"""---
@@ -123,7 +128,7 @@ above Stage-II, drawn by these very weights.
 ```
 {commands}
 ```
-
+{history}
 ## Limits
 
 It knows {name} and nothing else: a sentence about anything else gives {name}. Captions were written

@@ -32,7 +32,7 @@ class Recipe:
     # Stage-II's warm start on real pairs: a photo shrunk to 64×64 in, the photo itself out.
     pair_share: float = 0.0  # share of each batch
     pair_weight: float = 0.0  # weight of the L1 distance on pairs
-    consistency_weight: float = 0.0  # weight of |picture shrunk to 64×64 − sketch|
+    consistency_weight: float = 0.0  # weight of |picture − sketch|, both shrunk to 16×16
     warm_up: int = 0  # images before the adversarial term begins …
     ramp: int = 0  # … and over how many more it grows to its full weight
 
@@ -63,9 +63,10 @@ RECIPES: dict[tuple[str, int], Recipe] = {
     ("base", 2): Recipe(
         **_FEATURES,
         batch=16,
+        learning_rate=5e-4,
         pair_share=0.5,
         pair_weight=10.0,
-        consistency_weight=5.0,
+        consistency_weight=10.0,
         warm_up=4_000,
         ramp=4_000,
     ),

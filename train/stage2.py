@@ -18,6 +18,10 @@ from train.command import main as run
 from train.loop import Drawn
 from train.recipes import Recipe
 
+# Pixels a side at which a picture must agree with its sketch: enough to hold colours and layout,
+# too few to hold Stage-I's artefacts, which Stage-II is there to mend.
+LAYOUT_SIDE = 16
+
 
 class Stage2:
     """What the loop does not know of Stage-II."""
@@ -66,7 +70,7 @@ class Stage2:
             )
         if recipe.consistency_weight:
             distance = distance + recipe.consistency_weight * F.l1_loss(
-                shrink(drawing.pictures.float()), sketches.float()
+                shrink(drawing.pictures.float(), LAYOUT_SIDE), shrink(sketches.float(), LAYOUT_SIDE)
             )
         return Drawn(drawing.pictures, embeddings, drawing.mu, drawing.log_variance, distance)
 
@@ -81,9 +85,9 @@ class Stage2:
         return images.stages_grid(sketches, torch.cat(pictures))
 
 
-def shrink(pictures: Tensor) -> Tensor:
-    """(N, 3, H, W) → (N, 3, 64, 64) by box average, as the small photographs were made."""
-    return F.avg_pool2d(pictures, pictures.shape[-1] // 64)
+def shrink(pictures: Tensor, side: int = 64) -> Tensor:
+    """(N, 3, H, W) → (N, 3, side, side) by box average, as the small photographs were made."""
+    return F.avg_pool2d(pictures, pictures.shape[-1] // side)
 
 
 def main(argv: list[str] | None = None) -> int:
