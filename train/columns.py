@@ -1,0 +1,80 @@
+"""Sets of pictures side by side: drawn ones of both stages, and real photographs as anchors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from stackgan import latents
+from stackgan.latents import Noise
+from stackgan.pipeline import Pipeline
+from train.colours import dominant_colours
+from train.data import PhotoData
+from train.featureset import BATCH, FeatureNetwork, brought_to_size, photos, shrunk
+from train.spread import draw
+from train.texts import Texts
+
+FIRST = 8  # pictures kept for the figure
+
+Networks = dict[str, FeatureNetwork]
+
+
+@dataclass
+class Column:
+    """What is kept of a set of pictures; the pictures themselves are let go."""
+
+    texts: Texts
+    features: dict[str, list[Tensor]] = field(default_factory=dict)  # network → (≤ batch, D) each
+    colours: list[str | None] = field(default_factory=list)
+    first: list[Tensor] = field(default_factory=list)  # the first few pictures, for the figure
+
+    def add(self, images: Tensor, networks: dict[str, FeatureNetwork], subject: str) -> None:
+        """Look at pictures (N, 3, S, S) in [−1, 1]."""
+        images = brought_to_size(images)
+        for name, network in networks.items():
+            self.features.setdefault(name, []).append(network(images))
+        self.colours += dominant_colours(images, subject)
+        if sum(map(len, self.first)) < FIRST:
+            self.first.append(images.clone())
+
+    def seen_by(self, network: str) -> Tensor:
+        """Features (N, D)."""
+        return torch.cat(self.features[network])
+
+
+def real_columns(
+    data: PhotoData, own: Texts, networks: Networks, subject: str
+) -> dict[str, Column]:
+    """The validation photographs, each once, as they are and through 64×64."""
+    rows = own.groups[: own.distinct]
+    texts = Texts(own.captions[: len(rows)], own.embeddings[: len(rows)], rows, len(rows))
+    columns = {"real": Column(texts), "shrunk": Column(texts)}
+    bar = tqdm(total=len(rows), desc="real photographs", unit="photo", disable=None)
+    for images in photos(data, rows):
+        images = images.cpu()
+        columns["real"].add(images, networks, subject)
+        columns["shrunk"].add(shrunk(images), networks, subject)
+        bar.update(len(images))
+    bar.close()
+    return columns
+
+
+def drawn_columns(
+    pipeline: Pipeline, texts: Texts, networks: Networks, subject: str, seed: int
+) -> dict[str, Column]:
+    """Pictures of all texts, picture i from the seed `seed` + i; ε = 0, as pictures are shown."""
+    names = ("pictures", "stage1") if pipeline.config.stages == 2 else ("pictures",)
+    columns = {name: Column(texts) for name in names}
+    bar = tqdm(total=len(texts), desc="pictures", unit="pic", disable=None)
+    for start in range(0, len(texts), BATCH):
+        embeddings = texts.embeddings[start : start + BATCH]
+        seeds = [(seed + start + i) % (latents.MAX_SEED + 1) for i in range(len(embeddings))]
+        noise = Noise(latents.noise(seeds, pipeline.config.noise_dim))
+        for name, images in draw(pipeline, embeddings, noise).items():
+            columns[name].add(images, networks, subject)
+        bar.update(len(embeddings))
+    bar.close()
+    return columns

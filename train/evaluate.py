@@ -1,0 +1,186 @@
+"""Measure a checkpoint: how its pictures compare with photographs, in one metrics.json.
+
+    python -m train.evaluate --checkpoint flowers --data data/flowers --out metrics.json
+
+Every score stands beside anchors of the same run: real photographs of the validation split (the
+floor, or the ceiling), the same shrunk to 64×64 and enlarged again (what Stage-II must beat), and
+the checkpoint's own Stage-I enlarged. The reference of the set distances is the training split.
+
+Figures made with EfficientNet-Lite0 features, the default, are never to be set beside published
+figures, which were made with Inception-v3: they differ in scale and in order. Nor do counts that
+differ compare, except for the kernel distance, which is unbiased.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from stackgan import latents
+from stackgan.model import CheckpointError
+from stackgan.pipeline import Pipeline
+from train import scores
+from train.colours import subject_of
+from train.columns import FIRST, drawn_columns, real_columns
+from train.data import DataError, PhotoData
+from train.featureset import NAMES, load_network, photo_features
+from train.loop import hardware, write_atomically
+from train.report import entry, nearest_figure, table
+from train.scorer import Scorer
+from train.spread import diversity, smoothness
+from train.texts import file_texts, validation_texts
+
+
+def evaluate(
+    checkpoint: str | Path,
+    data_folder: str | Path,
+    *,
+    captions: str | Path | None = None,
+    samples: int = 2000,
+    scorer: str | Path | None = None,
+    features: str = "lite0",
+    inception_weights: str | None = None,
+    reference: int | None = None,
+    seed: int = 0,
+    encode=None,
+    figure: str | Path | None = None,
+    report=print,
+) -> dict:
+    """Draw `samples` pictures and measure them; returns what metrics.json holds.
+
+    captions: file whose captions are drawn instead of the validation split's. scorer: file of
+    train.scorer, for R-precision. reference: at most so many training photographs, for a quick try.
+    encode: list of captions → (N, E); the checkpoint's own encoder unless given. figure: where to
+    write pictures over their nearest training photographs. report: hears of captions skipped.
+    Raises CheckpointError, DataError or ValueError in words for the person who asked.
+    """
+    data = PhotoData(data_folder, 256)
+    pipeline = Pipeline.from_pretrained(checkpoint, encoder=encode)
+    config, device = pipeline.config, "cuda" if torch.cuda.is_available() else "cpu"
+    if config.embedding_dim != data.embeddings.shape[2] or config.encoder != data.meta["encoder"]:
+        raise DataError(
+            f"{checkpoint} reads {config.encoder} embeddings of {config.embedding_dim} numbers, "
+            f"{data_folder} holds {data.meta['encoder']}'s of {data.embeddings.shape[2]}"
+        )
+    own = validation_texts(data, data_folder, samples, seed)
+    texts = file_texts(captions, pipeline.encoder, samples, seed, report) if captions else own
+    judge = _fitting_scorer(scorer, config) if scorer else None
+    main = load_network(features, inception_weights)
+    networks = {main.name: main}
+    if judge and judge.about["features"] not in networks:
+        networks[judge.about["features"]] = load_network(judge.about["features"])
+
+    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))
+    training = data.train[order][:reference]
+    known = photo_features(data_folder, data, training, main)
+    subject = subject_of(texts.captions)
+    columns = real_columns(data, own, networks, subject)
+    columns |= drawn_columns(pipeline, texts, networks, subject, seed)
+    at_hand = {name: column.seen_by(main.name) for name, column in columns.items()}
+
+    found = scores.set_scores(at_hand, known, seed)
+    found |= scores.class_scores(at_hand, known, data.class_ids[training], seed)
+    found["r_precision"] = scores.r_precision(columns, judge)
+    found["colour_faithfulness"] = scores.colour(columns, subject)
+    found["memorisation"] = scores.memorisation(at_hand, known)
+    spread = diversity(pipeline, texts, main, seed)
+    classes = data.class_ids[columns["real"].texts.groups]
+    for name in ("diversity_over_z", "diversity_over_epsilon"):
+        spread[name]["real"] = scores.class_spread(at_hand["real"], classes)
+    spread |= smoothness(pipeline, texts, main, seed)
+    found |= {name: entry(value) for name, value in spread.items()}
+    for name, value in found.items():
+        on_pixels = name == "colour_faithfulness" or name.endswith("_pixels")
+        network = judge.about["features"] if name == "r_precision" and judge else main.name
+        value["features"] = "pixels" if on_pixels else NAMES.get(network, network)
+    if figure:
+        drawn = columns["pictures"]
+        rows = main, data, training, known
+        nearest_figure(torch.cat(drawn.first)[:FIRST], *rows).save(figure)
+    about = {
+        "checkpoint": str(checkpoint),
+        "data": str(data_folder),
+        "captions": str(captions or "validation split"),
+        "samples": samples,
+        "training_photographs": len(training),
+        "validation_photographs": len(data.validation),
+        "stages": config.stages,
+        "seed": seed,
+        "features": NAMES.get(main.name, main.name),
+        "engine": pipeline.engine.name,
+        "hardware": hardware(torch.device(device)),
+        "warning": "never set beside published figures unless the features are Inception's",
+    }
+    return {"about": about, **found}
+
+
+def _fitting_scorer(path: str | Path, config) -> Scorer:
+    judge = Scorer.load(path)
+    reads = judge.about["encoder"], judge.about["embedding_dim"]
+    if reads != (config.encoder, config.embedding_dim):
+        raise DataError(
+            f"{path} was trained on {reads[0]} embeddings of {reads[1]} numbers, the checkpoint "
+            f"reads {config.encoder}'s of {config.embedding_dim}: train one on the same data"
+        )
+    return judge
+
+
+def main(argv: list[str] | None = None) -> int:
+    p = argparse.ArgumentParser(
+        prog="python -m train.evaluate",
+        description="Measure a checkpoint's pictures against photographs.",
+        epilog="Figures made with Lite0 features are never to be set beside published ones.",
+    )
+    p.add_argument("--checkpoint", required=True, help="bundled name, folder or Hub repository")
+    p.add_argument("--data", required=True, help="folder that train.prepare wrote")
+    p.add_argument("--out", required=True, help="file to write: metrics.json")
+    p.add_argument(
+        "--captions", help="draw this file's captions: a JSON object with caption a line"
+    )
+    p.add_argument("--samples", type=int, default=2000, help="pictures to draw (default 2000)")
+    p.add_argument("--scorer", help="file of train.scorer, for R-precision")
+    p.add_argument("--features", choices=tuple(NAMES), default="lite0")
+    p.add_argument("--inception-weights", help="file with Inception-v3's FID weights")
+    p.add_argument("--reference", type=int, help="at most so many training photographs")
+    p.add_argument("--nearest", help="picture to write: drawn ones over their nearest photographs")
+    p.add_argument("--seed", type=int, default=0)
+    args = p.parse_args(argv)
+    if args.samples < 4 or (args.reference is not None and args.reference < 4):
+        p.error("--samples and --reference are whole numbers from 4")
+    if not 0 <= args.seed <= latents.MAX_SEED:
+        p.error(f"--seed is a whole number from 0 to {latents.MAX_SEED}")
+    try:
+        for option, name in (("--out", args.out), ("--nearest", args.nearest)):
+            if name and not Path(name).absolute().parent.is_dir():
+                raise DataError(f"{option} {name}: there is no such folder")
+        found = evaluate(
+            args.checkpoint,
+            args.data,
+            captions=args.captions,
+            samples=args.samples,
+            scorer=args.scorer,
+            features=args.features,
+            inception_weights=args.inception_weights,
+            reference=args.reference,
+            seed=args.seed,
+            figure=args.nearest,
+            report=lambda problem: print(f"skipped {problem}", file=sys.stderr),
+        )
+        text = json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
+        write_atomically(Path(args.out), lambda path: path.write_text(text, encoding="utf-8"))
+    except (CheckpointError, DataError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"error: {error.msg}", file=sys.stderr)
+        return 2
+    print(table(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

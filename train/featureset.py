@@ -1,0 +1,142 @@
+"""Feature networks that score pictures, and the features of a set's photographs, computed once.
+
+The photographs' features stay beside the arrays (`features-NAME.npy`), because a training set's
+never change and every evaluation needs them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from stackgan.images import to_uint8
+from train.data import DataError, PhotoData
+from train.features import INPUT_SIZE, EfficientNetLite
+from train.loop import write_atomically
+
+SIDE = 256  # pixels: what every picture is brought to before it is looked at
+BATCH = 16
+NAMES = {"lite0": "EfficientNet-Lite0", "inception": "Inception-v3 (FID weights)"}
+
+
+class FeatureNetwork:
+    """Pictures (N, 3, H, W) in [−1, 1] → pooled features (N, dim), float32 on the CPU."""
+
+    def __init__(
+        self, name: str, network: nn.Module, dim: int, input_size: int | None, device: str = "cpu"
+    ):
+        """`input_size`: side the network wants, in [−1, 1]; None: it takes uint8 of any side."""
+        self.name, self.dim, self.input_size, self.device = name, dim, input_size, device
+        self.network = network.eval().to(device, memory_format=torch.channels_last)
+
+    @torch.no_grad()  # not inference_mode: small heads are trained on these features
+    def __call__(self, images: Tensor) -> Tensor:
+        images = images.to(self.device)
+        if self.input_size is None:
+            return self.network(to_uint8(images)).float().cpu()
+        side = (self.input_size, self.input_size)
+        resized = F.interpolate(images, side, mode="bilinear", antialias=True)
+        resized = resized.contiguous(memory_format=torch.channels_last)
+        return self.network(resized).float().cpu()
+
+
+def load_network(name: str, weights: str | None = None) -> FeatureNetwork:
+    """ "lite0" out of its package, or "inception": torch-fidelity's port of the FID network.
+
+    weights: Inception's file; without one torch-fidelity looks in its cache, then downloads it.
+    Raises ValueError for an unknown name or weights that cannot be had, ModuleNotFoundError for a
+    missing package.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "lite0":
+        return FeatureNetwork(name, EfficientNetLite(name), 1280, INPUT_SIZE[name], device)
+    if name != "inception":
+        raise ValueError(f"unknown feature network {name!r}; there are {', '.join(NAMES)}")
+    if weights and not Path(weights).is_file():
+        raise ValueError(f"--inception-weights {weights}: there is no such file")
+    from torchmetrics.image.fid import NoTrainInceptionV3
+
+    try:
+        network = NoTrainInceptionV3("inception-v3-compat", ["2048"], weights)
+    except (OSError, RuntimeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[:1]
+        raise ValueError(
+            f"Inception's weights cannot be had ({' '.join(reason)}): name a file of "
+            "pt_inception-2015-12-05-6726825d.pth with --inception-weights"
+        ) from error
+    return FeatureNetwork(name, network, 2048, None, device)
+
+
+def brought_to_size(images: Tensor) -> Tensor:
+    """(N, 3, H, W) in [−1, 1] → (N, 3, 256, 256): small pictures are enlarged bicubically."""
+    if images.shape[-1] == SIDE:
+        return images
+    enlarged = F.interpolate(images, (SIDE, SIDE), mode="bicubic", antialias=True)
+    return enlarged.clamp(-1, 1)
+
+
+def shrunk(images: Tensor, side: int = 64) -> Tensor:
+    """Photographs (N, 3, 256, 256) as a sketch can hold them: averaged to `side`, enlarged again."""
+    return brought_to_size(F.interpolate(images, (side, side), mode="area"))
+
+
+def photos(data: PhotoData, rows: Iterable[int], batch: int = BATCH) -> Iterator[Tensor]:
+    """The centres of a set's photos, (≤ batch, 3, 256, 256) in [−1, 1] at a time."""
+    rows = torch.as_tensor(list(rows))
+    margin = (data.photos.shape[1] - SIDE) // 2
+    for part in rows.split(batch):
+        pixels = data.photos[part.to(data.photos.device)]  # (N, 288, 288, 3) uint8
+        pixels = pixels[:, margin : margin + SIDE, margin : margin + SIDE]
+        yield pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def photo_features(
+    folder: str | Path, data: PhotoData, rows: Tensor, network: FeatureNetwork
+) -> Tensor:
+    """Features (len(rows), dim) of a set's photos; those not in the cache are computed and added.
+
+    An interrupted call keeps what it has computed. A folder that cannot be written to is no error:
+    the features are then computed anew each time.
+    """
+    path = Path(folder) / f"features-{network.name}.npy"
+    shape = (len(data.photos), network.dim)
+    try:
+        known = np.load(path)
+    except FileNotFoundError:
+        known = np.full(shape, math.nan, np.float32)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged, remove it: {error}") from error
+    if known.shape != shape:
+        raise DataError(f"{path} holds {known.shape} features, not {shape}: remove it")
+    missing = rows[torch.from_numpy(np.isnan(known[rows.numpy(), 0]))]
+    if len(missing):
+        label = f"{network.name} features of photos"
+        bar = tqdm(total=len(missing), desc=label, unit="photo", disable=None)
+        done = 0
+        try:
+            for batch in photos(data, missing.tolist()):
+                known[missing[done : done + len(batch)].numpy()] = network(batch).numpy()
+                done += len(batch)
+                bar.update(len(batch))
+        finally:
+            bar.close()
+            _keep(path, known)
+    return torch.from_numpy(known[rows.numpy()])
+
+
+def _keep(path: Path, known: np.ndarray) -> None:
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.save(file, known)
+
+    try:
+        write_atomically(path, write)
+    except OSError as error:
+        tqdm.write(f"{path.name} is not kept: {error}")

@@ -1,0 +1,117 @@
+"""The figures of metrics.json, one function a figure or a family: columns → entries."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from train import metrics
+from train.colours import named_colour
+from train.columns import Column
+from train.heads import train_classifier
+from train.metrics import Score, mean_score, missing
+from train.report import entry
+from train.scorer import AMONG, Scorer
+from train.spread import pairwise_distance
+
+Features = dict[str, Tensor]  # column → (N, D)
+
+
+def set_scores(at_hand: Features, known: Tensor, seed: int) -> dict:
+    """Distances of each set from the training photographs, and precision and recall.
+
+    kid_unseen compares with every other validation photograph instead, that is with the classes
+    that the captions speak of; the real columns are then the remaining ones.
+    """
+    kids = {name: metrics.kid(x, known, seed) for name, x in at_hand.items()}
+    others = {n: x[::2] if n in ("real", "shrunk") else x for n, x in at_hand.items()}
+    unseen = {name: metrics.kid(x, at_hand["real"][1::2], seed) for name, x in others.items()}
+    distances = {name: metrics.frechet(x, known) for name, x in at_hand.items()}
+    # The two depend on the number of samples, so all columns get the same.
+    count = min(len(known), *map(len, at_hand.values()))
+    both = {
+        name: metrics.precision_recall(x[:count], known[:count], seed=seed)
+        for name, x in at_hand.items()
+    }
+    return {
+        "kid": entry(kids, "lower", reference="training photographs"),
+        "kid_unseen": entry(unseen, "lower", reference="every other validation photograph"),
+        "frechet": entry(distances, "lower", reference="training photographs"),
+        "precision": entry({name: pair[0] for name, pair in both.items()}, "higher"),
+        "recall": entry({name: pair[1] for name, pair in both.items()}, "higher"),
+    }
+
+
+def class_scores(at_hand: Features, known: Tensor, classes: Tensor, seed: int) -> dict:
+    """The Inception-style score, on a classifier trained here on the training photographs."""
+    try:
+        classifier, accuracy = train_classifier(known, classes)
+    except ValueError as error:
+        return {"inception_score": entry({"pictures": missing(str(error))})}
+    scores = {name: metrics.inception_score(classifier(x), seed) for name, x in at_hand.items()}
+    checked = {"accuracy": accuracy.as_dict(), "classes": len(classes.unique())}
+    return {"inception_score": entry(scores, "higher", classifier=checked)}
+
+
+def r_precision(columns: dict[str, Column], judge: Scorer | None) -> dict:
+    if judge is None:
+        return entry({"pictures": missing("no --scorer: train one with python -m train.scorer")})
+    scores, among = {}, AMONG
+    for name, column in columns.items():
+        texts = column.texts
+        own = judge.texts(texts.embeddings)
+        pool = slice(0, texts.distinct)
+        among = min(among, texts.distinct)
+        first = metrics.ranks_first(
+            judge.pictures(column.seen_by(judge.about["features"])),
+            own,
+            texts.groups,
+            own[pool],
+            texts.groups[pool],
+            among=AMONG,
+        )
+        scores[name] = mean_score(first)
+    return entry(scores, "higher", among=among, chance=round(1 / among, 4))
+
+
+def colour(columns: dict[str, Column], subject: str) -> dict:
+    scores = {}
+    for name, column in columns.items():
+        named = [named_colour(caption, subject) for caption in column.texts.captions]
+        pairs = [(n, c) for n, c in zip(named, column.colours, strict=True) if n]
+        hits = torch.tensor([float(n == c) for n, c in pairs])
+        scores[name] = (
+            mean_score(hits) if pairs else missing(f"no caption names one {subject} colour")
+        )
+    return entry(scores, "higher", subject=subject)
+
+
+def memorisation(at_hand: Features, known: Tensor) -> dict:
+    """Median cosine distance to the nearest training photograph, and its distribution (Fig. 6).
+
+    `closer_than_real`: share of a set nearer to one than 99 % of real validation photographs are.
+    The anchor "training" is how near training photographs are to each other.
+    """
+    shares = torch.tensor([0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99])
+    distances = {name: metrics.nearest(x, known)[0] for name, x in at_hand.items()}
+    distances["training"] = metrics.nearest(known[: len(at_hand["real"])], known, skip_self=True)[0]
+    floor = distances["real"].quantile(0.01)
+    scores = {name: metrics.bootstrapped(d, _median) for name, d in distances.items()}
+    return entry(
+        scores,
+        closer_than_real={n: float((d < floor).double().mean()) for n, d in distances.items()},
+        quantiles={
+            name: {f"{s:.2f}": round(float(d.quantile(s)), 5) for s in shares}
+            for name, d in distances.items()
+        },
+    )
+
+
+def _median(values: Tensor, dim: int = 0) -> Tensor:
+    return values.quantile(0.5, dim=dim)
+
+
+def class_spread(features: Tensor, classes: Tensor) -> Score:
+    """How far photographs of one class are apart: the measure of diversity, classes as captions."""
+    groups = [features[classes == c] for c in classes.unique()]
+    return mean_score(torch.tensor([pairwise_distance(g) for g in groups if len(g) > 1]))

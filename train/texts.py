@@ -1,0 +1,94 @@
+"""The captions that an evaluation draws: the validation split's, or a file's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stackgan.text import clean_caption
+from train.data import DataError, PhotoData, _mix
+from train.sources import Report, _captions, _lines
+
+
+@dataclass(frozen=True)
+class Texts:
+    """N captions to draw, one a picture. No group comes twice before all have come once."""
+
+    captions: list[str]
+    embeddings: Tensor  # (N, E), as the encoder gives them
+    groups: Tensor  # (N,): the photo, or the file's line, that a caption belongs to
+    distinct: int  # the first so many are of different groups, one each
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+
+def validation_texts(data: PhotoData, folder: str | Path, count: int, seed: int = 0) -> Texts:
+    """`count` captions of the validation photos, in a random order; embeddings are the stored ones.
+
+    Every photo in turn, with another of its captions each time around. Raises DataError when fewer
+    than four photos were kept for validation.
+    """
+    if len(data.validation) < 4:
+        raise DataError(
+            f"{folder} keeps {len(data.validation)} photos for validation and four are the least: "
+            "prepare it with a larger --validation"
+        )
+    photos = data.validation.tolist()
+    picks = _in_turn([int(data.counts[p]) for p in photos], count, seed)
+    rows = torch.tensor([photos[i] for i, _ in picks])
+    numbers = torch.tensor([k for _, k in picks])
+    with (Path(folder) / "captions.jsonl").open(encoding="utf-8") as file:
+        written = [json.loads(line)["captions"] for line in file]
+    captions = [written[p][k] for p, k in zip(rows.tolist(), numbers.tolist(), strict=True)]
+    embeddings = data.embeddings[rows, numbers].float()
+    return Texts(captions, embeddings, rows, min(count, len(photos)))
+
+
+def file_texts(
+    path: str | Path,
+    encode: Callable[[Sequence[str]], Tensor],
+    count: int,
+    seed: int = 0,
+    report: Report = print,
+) -> Texts:
+    """`count` captions of a file with a line each {"caption": …} or {"captions": […]}.
+
+    `report` hears of every line that cannot be used, by number. Raises DataError when none can.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"--captions {path}: there is no such file")
+    groups: list[list[str]] = []
+    for number, row in _lines(path, report):
+        usable = []
+        for caption in _captions(row):
+            try:
+                usable.append(clean_caption(caption))
+            except ValueError as error:
+                report(f"{path.name} line {number}: {error}")
+        if usable:
+            groups.append(usable)
+        else:
+            report(f"{path.name} line {number}: no caption and no captions")
+    if not groups:
+        raise DataError(f'{path} holds no caption: expected lines such as {{"caption": "…"}}')
+    picks = _in_turn([len(group) for group in groups], count, seed)
+    captions = [groups[i][k] for i, k in picks]
+    rows = torch.tensor([i for i, _ in picks])
+    parts = [encode(captions[start : start + 256]) for start in range(0, count, 256)]
+    return Texts(captions, torch.cat(parts), rows, min(count, len(groups)))
+
+
+def _in_turn(sizes: list[int], count: int, seed: int) -> list[tuple[int, int]]:
+    """`count` pairs (group, number of one of its sizes[group] members), all groups in turn."""
+    order = torch.randperm(
+        len(sizes), generator=torch.Generator().manual_seed(_mix(seed, 0, salt=5))
+    ).tolist()
+    rounds = (divmod(i, len(sizes)) for i in range(count))
+    return [(order[place], turn % sizes[order[place]]) for turn, place in rounds]
