@@ -179,6 +179,24 @@ def test_stage1_stays_in_eval_mode_during_stage2(arrays, stage1_run, tmp_path):
         torch.testing.assert_close(value, before[key], rtol=0, atol=0)
 
 
+def test_a_resumed_stage2_can_take_a_newer_stage1(arrays, stage1_run, tmp_path, capsys):
+    out = tmp_path / "stage2"
+    assert run2(arrays, stage1_run, out, "--recipe", "paper", "--images", "4") == 0
+    # The width of a Stage-II that Stage-I never sees does not matter.
+    recipe = ["--recipe", "paper", "--stage2-width", "8"]
+    assert run1(arrays, tmp_path / "newer", *recipe, "--images", "12") == 0
+    command = ["--out", str(out), "--resume", "--stage1", str(tmp_path / "newer"), "--images", "8"]
+    assert stage2.main(command) == 0
+    newer = StackGAN.from_pretrained(tmp_path / "newer" / "model").stage1.state_dict()
+    for key, value in StackGAN.from_pretrained(out / "model").stage1.state_dict().items():
+        torch.testing.assert_close(value, newer[key], rtol=0, atol=0)
+    assert json.loads((out / "config.json").read_text())["stage1"] == str(tmp_path / "newer")
+    assert run1(arrays, tmp_path / "wider", *recipe, "--stage1-width", "8", "--images", "4") == 0
+    command[command.index("--stage1") + 1] = str(tmp_path / "wider")
+    assert stage2.main(command) == 2
+    assert "another size" in capsys.readouterr().err
+
+
 def test_warm_start_begins_without_the_adversary():
     recipe = RECIPES["base", 2]
     assert recipe.adversarial_weight(0) == 0

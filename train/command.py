@@ -39,7 +39,11 @@ def parser(stage: int) -> argparse.ArgumentParser:
             help="no second stage: Stage-I draws --resolution itself",
         )
     else:
-        p.add_argument("--stage1", help="run or checkpoint whose Stage-I is built upon")
+        p.add_argument(
+            "--stage1",
+            help="run or checkpoint whose Stage-I is built upon; with "
+            "--resume, one that was trained further meanwhile",
+        )
         p.add_argument("--no-text", action="store_true", help="no text in Stage-II")
     for name in SWITCHES if stage == 1 else SWITCHES[1:]:
         p.add_argument(f"--{name.replace('_', '-')}", type=int, help="instead of the size's own")
@@ -63,7 +67,7 @@ def main(stage_number: int, stage_class, argv: list[str] | None) -> int:
     out = Path(args.out)
     try:
         if args.resume:
-            trainer = resumed(stage_number, stage_class, out)
+            trainer = resumed(stage_number, stage_class, out, getattr(args, "stage1", None))
         else:
             if not args.data:
                 p.error("--data is needed: a folder that train.prepare wrote")
@@ -133,8 +137,11 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
     )
 
 
-def resumed(stage_number: int, stage_class, out: Path) -> Trainer:
-    """The run in `out`, with the settings it was started with, at the step it was saved."""
+def resumed(stage_number: int, stage_class, out: Path, stage1: str | None = None) -> Trainer:
+    """The run in `out`, with the settings it was started with, at the step it was saved.
+
+    `stage1`: take Stage-I anew from there, because it was trained further in the meantime.
+    """
     try:
         saved = json.loads((out / "config.json").read_text())
     except (OSError, ValueError) as error:
@@ -156,13 +163,22 @@ def resumed(stage_number: int, stage_class, out: Path) -> Trainer:
         settings=extra,
     )
     trainer.resume()
+    if stage1:
+        newer = trained_stage1(stage1).stage1.state_dict()
+        try:
+            for network in (trainer.model, trainer.average):
+                network.stage1.load_state_dict(newer)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{stage1} is of another size than the Stage-I that {out} began with"
+            ) from error
+        trainer.settings["stage1"] = stage1
     return trainer
 
 
 def built_upon(stage1: str, seed: int, **changes) -> StackGAN:
     """A two-stage model whose Stage-I and embedding statistics are a trained one's."""
-    run = Path(stage1) / "model"
-    trained = StackGAN.from_pretrained(run if run.is_dir() else stage1)
+    trained = trained_stage1(stage1)
     base = trained.config
     if base.sketch_resolution != 64:
         raise ValueError(f"{stage1} draws {base.sketch_resolution} pixels; Stage-II refines 64")
@@ -171,6 +187,12 @@ def built_upon(stage1: str, seed: int, **changes) -> StackGAN:
     model.stage1.load_state_dict(trained.stage1.state_dict())
     model.embedding_norm.load_state_dict(trained.embedding_norm.state_dict())
     return model
+
+
+def trained_stage1(stage1: str) -> StackGAN:
+    """The model of a run's folder, or of a checkpoint."""
+    run = Path(stage1) / "model"
+    return StackGAN.from_pretrained(run if run.is_dir() else stage1)
 
 
 def _seeded(config: StackGANConfig, seed: int) -> StackGAN:
