@@ -11,7 +11,7 @@ from torch import nn
 from stackgan import StackGAN, pipeline
 from stackgan.images import from_pictures
 from train import colours, evaluate, metrics
-from train.featureset import FeatureNetwork, shrunk
+from train.featureset import FeatureNetwork, load_network, shrunk
 from train.heads import train_classifier
 from train.scorer import Scorer
 from train.spread import deviation, pairwise_distance, step_ratio
@@ -215,6 +215,14 @@ def test_shrunk_photographs_keep_colour_and_lose_detail():
     assert again.shape == noisy.shape
     assert (again.mean() - noisy.mean()).abs() < 0.01
     assert again.diff(dim=3).abs().mean() < 0.3 * noisy.diff(dim=3).abs().mean()
+
+
+def test_inception_without_its_weights_is_explained(tmp_path):
+    with pytest.raises(ValueError, match="no such file"):
+        load_network("inception", str(tmp_path / "nowhere.pth"))
+    (tmp_path / "damaged.pth").write_text("no weights")
+    with pytest.raises(ValueError, match="--inception-weights"):
+        load_network("inception", str(tmp_path / "damaged.pth"))
 
 
 @pytest.fixture

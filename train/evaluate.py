@@ -105,6 +105,7 @@ def evaluate(
         "checkpoint": str(checkpoint),
         "data": str(data_folder),
         "captions": str(captions or "validation split"),
+        "scorer": str(scorer) if scorer else None,
         "samples": samples,
         "training_photographs": len(training),
         "validation_photographs": len(data.validation),

@@ -7,8 +7,10 @@ never change and every evaluation needs them.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -65,7 +67,7 @@ def load_network(name: str, weights: str | None = None) -> FeatureNetwork:
 
     try:
         network = NoTrainInceptionV3("inception-v3-compat", ["2048"], weights)
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, EOFError, UnpicklingError) as error:
         reason = str(error).strip().splitlines()[:1]
         raise ValueError(
             f"Inception's weights cannot be had ({' '.join(reason)}): name a file of "
@@ -139,4 +141,4 @@ def _keep(path: Path, known: np.ndarray) -> None:
     try:
         write_atomically(path, write)
     except OSError as error:
-        tqdm.write(f"{path.name} is not kept: {error}")
+        tqdm.write(f"{path.name} is not kept: {error}", file=sys.stderr)

@@ -135,8 +135,9 @@ def precision_recall(
 
 def _on_manifold(samples: Tensor, of: Tensor, k: int) -> Tensor:
     """(N, D) → (N,) of 0 and 1: which samples lie in a ball about one of `of` (M, D)."""
-    # Direct differences: the fast matrix form rounds equal points apart.
-    exact = {"compute_mode": "donot_use_mm_for_euclid_dist"}
+    # In double precision the fast matrix form of the distance does not round equal points apart.
+    samples, of = samples.double(), of.double()
+    exact = {"compute_mode": "use_mm_for_euclid_dist"}
     radii = torch.cat(
         [torch.cdist(part, of, **exact).kthvalue(k + 1, dim=1).values for part in of.split(256)]
     )  # (M,), k + 1 because each is its own nearest

@@ -214,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error.msg}", file=sys.stderr)
         return 2
     print(
-        f"{args.out}: {len(rows)} photographs, {NAMES[network.name]} features; on classes kept aside "
+        f"{args.out}: {len(rows)} photographs, {NAMES.get(network.name, network.name)} features; on classes kept aside "
         f"a photograph's own caption ranks first among at most {AMONG} in {rate:.3f}"
     )
     return 0
