@@ -36,7 +36,7 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess:
 
 @needs_checkpoint
 def test_quick_start_commands_draw(tmp_path):
-    commands = [c for c in SHELL if c.startswith("python -m stackgan")]
+    commands = [c for c in SHELL if c.startswith("python -m stackgan ")]
     assert len(commands) == 2
     for command in commands:
         run(command, tmp_path)
@@ -54,12 +54,19 @@ def test_training_commands_train_and_the_result_draws(tmp_path):
         "train.stage2": " --size tiny --recipe paper --batch 4 --images 4 --precision fp32",
         "train.export": "",
     }
-    commands = [c for c in SHELL if c.startswith("python -m train.")]
+    commands = [c for c in SHELL if c.split()[2] in brief]
     assert [c.split()[2] for c in commands] == list(brief)
     for command in commands:
         run(command + brief[command.split()[2]], tmp_path)
     run('python -m stackgan "a red flower" --checkpoint checkpoints/mine --out a.png', tmp_path)
     assert Image.open(tmp_path / "a.png").size == (256, 256)
+
+
+@pytest.mark.parametrize("module", ["stackgan.benchmark", "train.scorer", "train.evaluate"])
+def test_measuring_commands_use_flags_that_exist(module, tmp_path):
+    [command] = [c for c in SHELL if c.split()[2] == module]
+    shown = run(f"python -m {module} --help", tmp_path).stdout
+    assert [flag for flag in re.findall(r"--[a-z-]+", command) if flag not in shown] == []
 
 
 def test_front_matter_is_what_spaces_reads():
