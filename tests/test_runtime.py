@@ -223,12 +223,14 @@ def test_the_environment_chooses_unless_the_caller_does(tiny_model, monkeypatch,
         load_engine(tiny_model)
 
 
-def test_auto_takes_the_fastest_and_the_pipeline_never_asks(monkeypatch):
+@pytest.mark.parametrize("bf16", [True, False])
+def test_auto_takes_the_fastest_and_the_pipeline_never_asks(monkeypatch, bf16):
     monkeypatch.delenv("STACKGAN_ENGINE", raising=False)
+    monkeypatch.setattr(runtime, "has_native_bf16", lambda device: bf16)
     pipeline = Pipeline(
         trained_like(SMALL), lambda captions: torch.zeros(len(captions), 16), device="cpu"
     )
-    assert pipeline.engine.name == available_engines()[-1]
+    assert pipeline.engine.name == ("torch" if bf16 else available_engines()[-1])
     assert pipeline.generate("a flower", seeds=[1, 2]).images.shape == (2, 3, 256, 256)
 
 
