@@ -11,7 +11,7 @@ from pathlib import Path
 from stackgan.config import SIZES, StackGANConfig
 from stackgan.model import CheckpointError, StackGAN
 from train.data import DataError
-from train.loop import Stage, Trainer
+from train.loop import Trainer
 from train.recipes import FIELDS, RECIPES, Recipe
 
 # What may be changed in a size from the command line; Stage-I's width is settled before Stage-II.
@@ -216,6 +216,3 @@ def _boolean(text: str) -> bool:
     if text.lower() in ("false", "no", "0"):
         return False
     raise argparse.ArgumentTypeError(f"true or false, not {text!r}")
-
-
-__all__ = ["Stage", "built_upon", "fresh", "main", "parser", "resumed"]
