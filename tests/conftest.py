@@ -87,6 +87,62 @@ def lively(model: StackGAN, seed: int = 0) -> StackGAN:
     return model.eval()
 
 
+def pixels(path: str | Path) -> bytes:
+    return Image.open(path).tobytes()
+
+
+@pytest.fixture(scope="session")
+def checkpoint_folder(tmp_path_factory) -> Path:
+    """Two tiny checkpoints with lively random weights: `flowers`, and `sketches` of one stage."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    lively(StackGAN(TINY)).save_pretrained(folder / "flowers")
+    lively(StackGAN(TINY.stage1_alone())).save_pretrained(folder / "sketches")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoints(checkpoint_folder):
+    """What the page's tabs draw with: the tiny flowers under `fake_encoder`."""
+    from stackgan.ui.checkpoints import Checkpoints
+
+    return Checkpoints(str(checkpoint_folder / "flowers"), encoder=fake_encoder)
+
+
+@pytest.fixture(autouse=True)
+def upload_folder(tmp_path, monkeypatch) -> Path:
+    """Where Gradio puts the files of the page: a test's own folder."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    return tmp_path
+
+
 @pytest.fixture
 def tiny_model() -> StackGAN:
     return lively(StackGAN(TINY))
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory):
+    """The app with tiny random checkpoints, as a visitor's browser sees it."""
+    from browsing import app_with_tiny_checkpoints
+
+    yield from app_with_tiny_checkpoints(tmp_path_factory.mktemp("app"))
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from browsing import chromium
+
+    yield from chromium()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Open the page; afterwards, check that it logged no error and asked no other host."""
+    from browsing import visits
+
+    yield from visits(browser, address)
+
+
+@pytest.fixture
+def page(visit):
+    return visit(viewport={"width": 1280, "height": 900})

@@ -327,3 +327,32 @@ def test_exporting_what_is_no_run_is_explained(tmp_path, capsys):
     command = ["--run", str(tmp_path), "--out", str(tmp_path / "out"), "--name", "flowers"]
     assert export.main(command) == 2
     assert "no folder of train.stage1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source", ["run", "checkpoint"])
+def test_a_run_can_begin_with_another_runs_networks(arrays, stage1_run, tmp_path, source):
+    trained = stage1_run if source == "run" else stage1_run / "model"
+    out = tmp_path / "begun"
+    settings = ["--recipe", "paper", "--begin-with", str(trained), "--images", "4"]
+    # At a rate of nearly nothing the networks stay what they began with.
+    assert run1(arrays, out, *settings, "--learning-rate", "1e-12") == 0
+    begun, old = (torch.load(r / "state.pt", weights_only=True) for r in (out, stage1_run))
+    assert begun["images"] == 4
+    origin = old["model" if source == "run" else "average"]
+    for key, value in begun["model"].items():
+        if key.startswith("stage1.") and key.endswith("weight"):
+            torch.testing.assert_close(value, origin[key])
+    own = [
+        torch.allclose(value, old["discriminator"][key])
+        for key, value in begun["discriminator"].items()
+        if key.endswith("conv.weight") or key.endswith("0.weight")
+    ]
+    assert own
+    assert all(own) == (source == "run")
+    assert json.loads((out / "config.json").read_text())["begin_with"] == str(trained)
+
+
+def test_networks_of_another_size_cannot_be_begun_with(arrays, stage1_run, tmp_path, capsys):
+    settings = ["--recipe", "paper", "--stage1-width", "16", "--begin-with", str(stage1_run)]
+    assert run1(arrays, tmp_path / "new", *settings) == 2
+    assert "cannot be begun with" in capsys.readouterr().err

@@ -29,6 +29,11 @@ def parser(stage: int) -> argparse.ArgumentParser:
     p.add_argument("--data", help="folder that train.prepare wrote")
     p.add_argument("--out", required=True, help="folder of the run: stats, grids, weights, state")
     p.add_argument("--resume", action="store_true", help="continue --out with its own settings")
+    p.add_argument(
+        "--begin-with",
+        metavar="RUN",
+        help="start from the weights of a run on other photographs (its D too), or of a checkpoint",
+    )
     p.add_argument("--recipe", choices=sorted({name for name, _ in RECIPES}), default="base")
     p.add_argument("--size", choices=sorted(SIZES), default="base")
     if stage == 1:
@@ -125,7 +130,9 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
             )
         settings["stage1"] = args.stage1
     stage = stage_class(recipe, model.config)
-    return Trainer(
+    if args.begin_with:
+        settings["begin_with"] = args.begin_with
+    trainer = Trainer(
         stage,
         model,
         recipe,
@@ -135,6 +142,9 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
         precision=args.precision,
         settings=settings,
     )
+    if args.begin_with:
+        trainer.begin_with(args.begin_with)
+    return trainer
 
 
 def resumed(stage_number: int, stage_class, out: Path, stage1: str | None = None) -> Trainer:
@@ -151,7 +161,7 @@ def resumed(stage_number: int, stage_class, out: Path, stage1: str | None = None
             f"{out} is a run of train.{saved['stage']}, not of train.stage{stage_number}"
         )
     config, recipe = StackGANConfig(**saved["config"]), Recipe(**saved["recipe"])
-    extra = {k: saved[k] for k in ("recipe_name", "size", "stage1") if k in saved}
+    extra = {k: saved[k] for k in ("recipe_name", "size", "stage1", "begin_with") if k in saved}
     trainer = Trainer(
         stage_class(recipe, config),
         _seeded(config, saved["seed"]),

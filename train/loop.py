@@ -313,6 +313,33 @@ class Trainer:
         self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
         self._drop_stats_after(self.images)
 
+    def begin_with(self, source: str | Path) -> None:
+        """Take the trained generator of `source`, a run or a checkpoint, and of a run its D too.
+
+        Lines, textures and what makes a picture look real carry over from one subject to another.
+        The embedding statistics, Stage-I under Stage-II and the step count stay this run's own.
+        Raises ValueError when the networks are not of one size.
+        """
+        state_file = Path(source) / "state.pt"
+        if state_file.exists():
+            state = torch.load(state_file, map_location=self.device, weights_only=True)
+        else:
+            weights = StackGAN.from_pretrained(source).state_dict()
+            state = {"model": weights, "average": weights}
+        part = f"{self.stage.name}."
+        try:
+            for network, name in ((self.model, "model"), (self.average, "average")):
+                trained = {k: v for k, v in state[name].items() if k.startswith(part)}
+                self.stage.trainee(network).load_state_dict(
+                    {k.removeprefix(part): v for k, v in trained.items()}
+                )
+            if "discriminator" in state:
+                self.discriminator.load_state_dict(state["discriminator"])
+        except RuntimeError as error:
+            raise ValueError(
+                f"{source} cannot be begun with: its networks differ from this run's: {error}"
+            ) from error
+
     def _state(self) -> dict:
         return {
             "format": STATE_FORMAT,

@@ -5,91 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import lively
-from running_app import PATIENCE, QUIET, find_browser, running_app
+from browsing import content, expect, field, generated, message
 
-from stackgan import SIZES, StackGAN
 from stackgan.images import read_settings
 
-playwright = pytest.importorskip("playwright.sync_api")
-expect = playwright.expect
-expect.set_options(timeout=PATIENCE)
-
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="session")
-def address(tmp_path_factory):
-    """The app with tiny random checkpoints, as a visitor's browser sees it."""
-    folder = tmp_path_factory.mktemp("app")
-    for seed, name in enumerate(("flowers", "birds")):
-        lively(StackGAN(SIZES["tiny"]), seed).save_pretrained(folder / "checkpoints" / name)
-    with running_app(folder, STACKGAN_CHECKPOINTS=str(folder / "checkpoints")) as address:
-        yield address
-
-
-@pytest.fixture(scope="session")
-def browser():
-    if find_browser() is None:
-        pytest.skip("no Chromium here")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=find_browser(), args=QUIET)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser, address):
-    """Open the page; afterwards, check that it logged no error and asked no other host."""
-    contexts, errors, strangers = [], [], []
-
-    def watched(request) -> None:
-        if not request.url.startswith((address, "data:", "blob:")):
-            strangers.append(request.url)
-
-    def open_page(**options):
-        contexts.append(browser.new_context(**options))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(PATIENCE)
-        page.on("request", watched)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-        page.goto(address)
-        expect(page.locator("#generate")).to_be_enabled()
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert strangers == []
-    assert errors == []
-
-
-@pytest.fixture
-def page(visit):
-    return visit(viewport={"width": 1280, "height": 900})
-
-
-def generated(page, press="#generate"):
-    """Press a button, wait for both stages and return the two picture's addresses."""
-    old = page.locator("#pictures img").first
-    before = old.get_attribute("src") if old.count() else None
-    page.locator(press).click()
-    picture = page.locator("#pictures img").first
-    expect(picture).not_to_have_attribute("src", before or "")
-    return page.locator("#sketches img").first.get_attribute("src"), picture.get_attribute("src")
-
-
-def content(page, address: str) -> bytes:
-    return page.request.get(address).body()
-
-
-def message(page):
-    return page.get_by_test_id("toast-body")
-
-
-def field(page, name: str):
-    return page.locator(f"#{name} textarea, #{name} input").first
 
 
 def test_a_typed_caption_becomes_a_sketch_and_a_picture(page, tmp_path):

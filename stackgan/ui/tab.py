@@ -1,0 +1,62 @@
+"""What a drawing tab shows to the rest of the page: its controls by name, and its last result.
+
+History, links and dropped PNGs (stackgan.ui.history) know tabs through this alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import gradio as gr
+from PIL import Image
+
+from stackgan.ui.checkpoints import Checkpoints
+
+THUMBNAIL = 64  # pixels a side: some 2 KiB each, of the 5 MiB that a browser keeps for a site
+
+
+class Tab:
+    """Handlers of a tab, plain functions of what the visitor set, and its layout (`build`).
+
+    A subclass sets `name` (the tab's title and, in lower case, its name in links), and in `build`:
+    `controls`, the inputs that decide a result, by the names they have in records and links;
+    `record`, which each finished drawing fills with `result_record(…)`; and overrides `draw_after`.
+    """
+
+    name: str
+
+    def __init__(self, checkpoints: Checkpoints):
+        self.checkpoints = checkpoints
+        self.controls: dict[str, gr.components.Component] = {}
+        self.record: gr.JSON | None = None
+
+    def build(self, chooser: gr.Dropdown) -> None:
+        """Lay out the tab and connect it; `chooser` holds the checkpoint's name."""
+        raise NotImplementedError
+
+    def draw_after(self, event: gr.events.Dependency) -> None:
+        """Draw with the controls as they stand once `event` is done: a restored result, a link."""
+        raise NotImplementedError
+
+    def values(self, settings: dict) -> dict | None:
+        """Control values that draw again what a PNG's `settings` describe; None if not this tab's."""
+        return None
+
+
+def record_component() -> gr.JSON:
+    """Where a tab keeps its last result's record: in the page, not shown."""
+    return gr.JSON(visible="hidden")
+
+
+def result_record(tab: str, title: str, values: dict, picture: Image.Image) -> dict:
+    """A result as the visitor's browser keeps it: JSON, a few KiB.
+
+    `values`: what the tab's controls held, by name, with every seed as it was used; `checkpoint`
+    among them. `picture` becomes the thumbnail.
+    """
+    small = picture.convert("RGB").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    small.save(file, "WEBP", quality=80)
+    thumbnail = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+    return {"tab": tab, "title": title, "values": values, "thumbnail": thumbnail}

@@ -1,0 +1,110 @@
+"""What the tabs share, the page put together, and its API through gradio_client; no browser."""
+
+import pytest
+from conftest import fake_encoder
+from PIL import Image
+
+gr = pytest.importorskip("gradio")
+
+from stackgan import CheckpointError  # noqa: E402
+from stackgan.images import read_settings  # noqa: E402
+from stackgan.ui import checks, examples, files, page  # noqa: E402
+from stackgan.ui.checkpoints import Checkpoints  # noqa: E402
+from stackgan.ui.generate import Generate  # noqa: E402
+from stackgan.ui.interpolate import Interpolate  # noqa: E402
+
+CAPTION = "this flower has yellow petals"
+
+
+def test_a_checkpoint_of_one_stage_gives_sketches_alone(checkpoint_folder):
+    checkpoints = Checkpoints(str(checkpoint_folder / "sketches"), encoder=fake_encoder)
+    (only,) = Generate(checkpoints).draw(CAPTION, 7, True, 1, 1.0, True, 0, None)
+    assert len(only[3]) == 1
+    assert only[4] == []
+    *_, last = Interpolate(checkpoints).draw("red", "blue", 3, True, None, False, None)
+    assert last[1] == []
+    assert Image.open(last[2]).size == (3 * 66 + 2, 68)
+
+
+def test_flowers_are_the_default_of_the_bundled_checkpoints(checkpoint_folder, monkeypatch):
+    monkeypatch.setattr("stackgan.model.CHECKPOINTS", checkpoint_folder)
+    checkpoints = Checkpoints(encoder=fake_encoder)
+    assert checkpoints.names == ["flowers", "sketches"]
+    assert checkpoints.pipeline() is checkpoints.pipeline("flowers")
+    assert checkpoints.pipeline("sketches").config.stages == 1
+
+
+def test_a_checkpoint_that_cannot_be_is_refused_at_once(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        Checkpoints(str(tmp_path / "nowhere"))
+
+
+def test_without_a_checkpoint_the_page_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr("stackgan.model.CHECKPOINTS", tmp_path)
+    blocks = page.build(Checkpoints())
+    texts = [getattr(block, "value", "") for block in blocks.blocks.values()]
+    assert any("No trained checkpoint" in str(text) for text in texts)
+    assert not blocks.fns
+
+
+def test_each_subject_has_a_dozen_examples_that_fit_their_buttons():
+    for subject in ("flowers", "birds"):
+        offered = examples.captions(f"someone/stackgan-{subject}")
+        assert len(set(offered)) == 12
+        assert max(map(len, offered)) <= 60
+        assert examples.pairs(subject)
+    assert examples.captions("cats") == []
+
+
+def test_another_checkpoint_exchanges_examples_but_not_what_was_typed():
+    birds, flowers = examples.captions("birds"), examples.captions("flowers")
+    assert examples.replaced(flowers[3], birds) == birds[0]
+    assert examples.replaced("my own words", birds) == "my own words"
+    assert examples.replaced(flowers[3], []) == flowers[3]
+
+
+def test_seeds_of_samples_begin_again_after_the_last():
+    assert checks.seeds_from(2**32 - 1, 3) == [2**32 - 1, 0, 1]
+
+
+def test_old_folders_are_removed_when_new_ones_are_made(upload_folder, monkeypatch):
+    old = files.new_folder()
+    assert files.new_folder() != old
+    assert old.is_dir()
+    monkeypatch.setattr(files, "KEEP_SECONDS", -1)
+    files.new_folder()
+    assert not old.exists()
+
+
+def test_file_names_are_plain():
+    assert files.file_name("A <red>/../flower!", 7, 2) == "a-red-flower-seed7-stage2.png"
+    assert files.file_name("花", 7, 1) == "picture-seed7-stage1.png"
+
+
+def test_the_api_is_two_documented_endpoints(checkpoints):
+    gradio_client = pytest.importorskip("gradio_client")
+    blocks = page.build(checkpoints)
+    blocks.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    try:
+        client = gradio_client.Client(blocks.local_url, verbose=False)
+        info = client.view_api(return_format="dict")["named_endpoints"]
+        assert set(info) == {"/generate", "/interpolate"}
+        names = [p["parameter_name"] for p in info["/generate"]["parameters"]]
+        assert names == ["caption", "seed", "samples", "truncation", "epsilon_seed", "checkpoint"]
+        assert "Draw pictures of a caption" in info["/generate"]["description"]
+
+        sketches, pictures, settings = client.predict(CAPTION, seed=7, api_name="/generate")
+        assert read_settings(pictures[0]) == {**settings[0], "stage": 2}
+        assert read_settings(sketches[0]) == {**settings[0], "stage": 1}
+
+        frames, pictures, strip, gif, webp, settings = client.predict(
+            "red", "blue", frames=3, api_name="/interpolate"
+        )
+        assert len(frames) == len(pictures) == len(settings) == 3
+        assert [Image.open(path).format for path in (strip, gif, webp)] == ["PNG", "GIF", "WEBP"]
+
+        for bad in ({"caption": ""}, {"caption": CAPTION, "seed": "seven"}):
+            with pytest.raises(gradio_client.exceptions.AppError, match=r"caption is|seed is"):
+                client.predict(**bad, api_name="/generate")
+    finally:
+        blocks.close()
