@@ -21,7 +21,8 @@ class Tab:
 
     A subclass sets `name` (the tab's title and, in lower case, its name in links), and in `build`:
     `controls`, the inputs that decide a result, by the names they have in records and links;
-    `record`, which each finished drawing fills with `result_record(…)`; and overrides `draw_after`.
+    `record`, which each finished drawing fills with `result_record(…)`; `pictures`, the galleries or
+    images whose PNG files make up a result, for the zip of all; and overrides `draw_after`.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Tab:
         self.checkpoints = checkpoints
         self.controls: dict[str, gr.components.Component] = {}
         self.record: gr.JSON | None = None
+        self.pictures: list[gr.Gallery | gr.Image] = []
 
     def build(self, chooser: gr.Dropdown) -> None:
         """Lay out the tab and connect it; `chooser` holds the checkpoint's name."""
