@@ -1,7 +1,7 @@
-"""The README's figures of real outputs: python docs/figures.py [--checkpoint flowers]
+"""The README's figures of real outputs: python docs/figures.py [flowers] [birds]
 
-docs/stages.png: sketches over pictures for the captions below, seed 0 and its followers, not chosen.
-docs/between.png: from one sentence to another with z = 0, the paper's Fig. 8.
+docs/stages-NAME.png: sketches over pictures for the captions below, seeds 0, 1, 2 …, not chosen.
+docs/between-NAME.png: from one sentence to another with z = 0, the paper's Fig. 8.
 """
 
 import argparse
@@ -16,6 +16,7 @@ FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER.parent))
 
 from stackgan import Pipeline, images  # noqa: E402
+from stackgan.model import bundled  # noqa: E402
 
 TILE = 192
 CAPTIONS = {
@@ -27,8 +28,19 @@ CAPTIONS = {
         "a red flower with broad petals",
         "this flower has orange petals with dark spots",
     ],
+    "birds": [
+        "a small yellow bird with black wings and a short pointed beak",
+        "this bird is bright red with a black face",
+        "a white bird with grey wings and an orange beak",
+        "this bird has a blue head and back and a white belly",
+        "the bird is all black with a thick curved beak",
+        "a small brown bird with a speckled breast",
+    ],
 }
-BETWEEN = ("a flower with bright yellow petals", "a flower with deep purple petals")
+BETWEEN = {
+    "flowers": ("a flower with bright yellow petals", "a flower with deep purple petals"),
+    "birds": ("a small yellow bird with black wings", "a bright blue bird with a white belly"),
+}
 
 
 def stages(pipeline: Pipeline, captions: list[str]) -> Image.Image:
@@ -46,17 +58,17 @@ def stages(pipeline: Pipeline, captions: list[str]) -> Image.Image:
     return figure
 
 
-def between(pipeline: Pipeline, frames: int = 9) -> Image.Image:
+def between(pipeline: Pipeline, first: str, second: str, frames: int = 9) -> Image.Image:
     """The film strip between two sentences."""
-    output = pipeline.interpolate(*BETWEEN, frames)
+    output = pipeline.interpolate(first, second, frames)
     small = torch.nn.functional.interpolate(output.images, size=(128, 128), mode="area")
     return images.grid(small, columns=frames)
 
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--checkpoint", default="flowers")
-    name = p.parse_args().checkpoint
-    pipeline = Pipeline.from_pretrained(name)
-    stages(pipeline, CAPTIONS["flowers"]).save(FOLDER / "stages.png", optimize=True)
-    between(pipeline).save(FOLDER / "between.png", optimize=True)
+    p.add_argument("checkpoints", nargs="*", help="every bundled one unless named", metavar="NAME")
+    for name in p.parse_args().checkpoints or bundled():
+        pipeline = Pipeline.from_pretrained(name)
+        stages(pipeline, CAPTIONS[name]).save(FOLDER / f"stages-{name}.png", optimize=True)
+        between(pipeline, *BETWEEN[name]).save(FOLDER / f"between-{name}.png", optimize=True)
