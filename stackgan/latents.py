@@ -1,4 +1,4 @@
-"""Noise from seeds, and the ways between two points.
+"""Noise from seeds, the ways between two points, and walks around one.
 
 The noise of seed s is drawn on the CPU, a sample at a time, so that picture s is the same alone, in
 a batch of eight, and on any device.
@@ -6,6 +6,7 @@ a batch of eight, and on any device.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from torch import Tensor
 MAX_SEED = 2**32 - 1
 MAX_TRUNCATION = 1.5  # beyond it z lies where the generators were never trained
 # Each kind of noise has its own stream, so that holding z while redrawing ε is a matter of seeds.
-STREAMS = {"z": 0, "epsilon1": 1, "epsilon2": 2}
+STREAMS = {"z": 0, "epsilon1": 1, "epsilon2": 2, "directions": 3}
 
 
 def check_seed(seed: int) -> int:
@@ -98,3 +99,45 @@ def _perpendicular(unit: Tensor) -> Tensor:
     """A vector at right angles to each unit vector (…, D): the axis least along it, projected."""
     axis = torch.zeros_like(unit).scatter_(-1, unit.abs().argmin(-1, keepdim=True), 1.0)
     return axis - (axis * unit).sum(-1, keepdim=True) * unit
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a walk in z: the plane it is taken in and where in that plane it ends."""
+
+    directions: int  # seed of the plane's two directions
+    x: float  # along the first, as a part of the radius: −1 to 1
+    y: float  # along the second
+    radius: float  # degrees that x = 1 turns z by; at 90 it is as foreign as another seed's
+
+
+def directions(z: Tensor, seed: int) -> Tensor:
+    """Two random unit vectors (2, D) at right angles to each other and to z (D,).
+
+    A function of the seed and of z's direction alone. Raises ValueError for D < 3.
+    """
+    if len(z) < 3:
+        raise ValueError(f"z has {len(z)} numbers; two directions at right angles to it need 3")
+    drawn = noise([seed], 2 * len(z), "directions").reshape(2, -1).to(z)
+    q, r = torch.linalg.qr(torch.stack([z, *drawn], dim=1))  # (D, 3), (3, 3)
+    return (q * r.diagonal().sign())[:, 1:].T  # along what was drawn, not against it
+
+
+def walk(z: Tensor, steps: Sequence[Step]) -> Tensor:
+    """z (D,) after the steps, one by one; each takes its directions from where the last one ended.
+
+    The walk turns z and keeps its length: noise of many dimensions lies in a thin shell (|z| ≈ √D),
+    and a straight line at right angles to z would leave it for lengths that the generators have
+    never seen. Its angle is proportional to the way on the plane, (x, y) times the radius; scaling
+    z scales the result, so that truncation may come first. The same steps give the same bits.
+    """
+    place = z.double()  # rounded once at the end, so that a long walk's errors do not add up
+    for step in steps:
+        way = math.hypot(step.x, step.y)
+        if way == 0:
+            continue
+        u, v = directions(place, step.directions)
+        angle = math.radians(way * step.radius)
+        across = (step.x * u + step.y * v) / way
+        place = math.cos(angle) * place + math.sin(angle) * place.norm() * across
+    return place.to(z.dtype)

@@ -1,7 +1,19 @@
+import math
+
 import pytest
 import torch
 
-from stackgan.latents import MAX_SEED, Noise, lerp, noise, slerp, truncate
+from stackgan.latents import (
+    MAX_SEED,
+    Noise,
+    Step,
+    directions,
+    lerp,
+    noise,
+    slerp,
+    truncate,
+    walk,
+)
 
 
 def test_a_seed_gives_the_same_noise_alone_and_in_a_batch():
@@ -71,3 +83,43 @@ def test_noise_is_cut_by_rows():
     assert held.z.shape == (2, 3)
     assert held.epsilon1 is None
     assert held.epsilon2.shape == (2, 2)
+
+
+STEPS = [Step(1, 0.5, -0.25, 40), Step(2, -1, 1, 90), Step(3, 0.1, 0, 5)]
+
+
+@pytest.mark.parametrize("seed", [0, 7, MAX_SEED])
+def test_directions_are_units_at_right_angles_to_each_other_and_to_z(seed):
+    [z] = noise([seed], 100).double()
+    frame = torch.stack([z / z.norm(), *directions(z, seed)])
+    torch.testing.assert_close(frame @ frame.T, torch.eye(3, dtype=torch.float64))
+    assert not torch.allclose(directions(z, seed), directions(z, 1))
+    torch.testing.assert_close(directions(0.3 * z, seed), directions(z, seed))
+
+
+def test_directions_need_three_dimensions():
+    with pytest.raises(ValueError, match="need 3"):
+        directions(torch.ones(2), 0)
+
+
+def test_a_walk_keeps_the_length_and_turns_by_its_radius():
+    [z] = noise([5], 100)
+    assert walk(z, STEPS).norm() == pytest.approx(z.norm().item(), rel=1e-6)
+    for step in (Step(4, 1, 0, 30), Step(4, 0, -1, 30), Step(4, 0.6, 0.8, 30)):
+        cosine = torch.cosine_similarity(z, walk(z, [step]), dim=0)
+        assert math.degrees(math.acos(cosine)) == pytest.approx(30, abs=0.05)
+    torch.testing.assert_close(walk(z, [Step(4, 0, 0, 30)]), z, rtol=0, atol=0)
+
+
+def test_a_walk_of_many_steps_is_replayed_exactly_and_its_order_matters():
+    [z] = noise([5], 100)
+    assert torch.equal(walk(z, STEPS), walk(z, STEPS))
+    centre = walk(z.double(), STEPS[:2])
+    assert torch.equal(walk(centre, STEPS[2:]).float(), walk(z, STEPS))
+    assert not torch.allclose(walk(z, STEPS[::-1]), walk(z, STEPS))
+
+
+def test_a_walk_goes_with_truncation_and_stays_where_z_is_zero():
+    [z] = noise([5], 100)
+    torch.testing.assert_close(walk(truncate(z, 0.4), STEPS), truncate(walk(z, STEPS), 0.4))
+    assert not walk(torch.zeros(100), STEPS).any()
