@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tempfile
@@ -62,3 +63,25 @@ def bundle(paths: Sequence[str]) -> str | None:
         for path in paths:
             file.write(path, Path(path).name)
     return str(archive)
+
+
+def zip_results(results: Sequence[dict]) -> str | None:
+    """Results {"record", "paths"}, newest first → path of a zip, or None when no file is left.
+
+    A folder in it for each result, oldest first, and records.json, which names each result's files
+    beside what draws it again.
+    """
+    archive = new_folder() / "stackgan-pictures.zip"
+    records = []
+    with zipfile.ZipFile(archive, "w") as file:  # PNGs are compressed already
+        for number, result in enumerate(reversed(results), start=1):
+            record = {k: v for k, v in result["record"].items() if k != "thumbnail"}
+            folder = f"{number:02d}-{record['tab'].lower()}"
+            paths = [Path(path) for path in result["paths"] if Path(path).is_file()]
+            names = [f"{folder}/{path.name}" for path in paths]
+            for path, name in zip(paths, names, strict=True):
+                file.write(path, name)
+            if paths:
+                records.append({**record, "files": names})
+        file.writestr("records.json", json.dumps(records, ensure_ascii=False, indent=1))
+    return str(archive) if records else None
