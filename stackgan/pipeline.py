@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -80,6 +80,12 @@ class Pipeline:
         self.name = name
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.encoder = encoder or load_encoder(self.config.encoder, self.config.embedding_dim)
+        self._embedding_norm = model.embedding_norm
+        self._readers = [
+            stage.conditioning
+            for stage in (model.stage1, model.stage2)
+            if stage is not None and stage.conditioning is not None
+        ]
         self.engine = load_engine(model, engine, device)
 
     @classmethod
@@ -214,6 +220,18 @@ class Pipeline:
             ),
             progress,
         )
+
+    @torch.inference_mode()
+    def conditioning(self, inputs: Inputs) -> list[tuple[Tensor, Tensor]]:
+        """μ and σ, (N, N_g) each, that Stage-I and, where it reads text, Stage-II make of N inputs."""
+        embeddings = self._embedding_norm(inputs.embeddings.to(self._embedding_norm.mean.device))
+        read = [reader.statistics(embeddings) for reader in self._readers]
+        return [(mu.cpu(), torch.exp(0.5 * log_variance).cpu()) for mu, log_variance in read]
+
+    def without_words(self, inputs: Inputs) -> Inputs:
+        """The same noise with the mean of all training captions in place of each sentence."""
+        mean = self._embedding_norm.mean.cpu().expand_as(inputs.embeddings)
+        return replace(inputs, embeddings=mean)
 
     def generate(
         self,
