@@ -3,10 +3,11 @@
 # No `from __future__ import annotations` here: the hub mixin reads the annotation of `config`.
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Self
 
-from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
 from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import nn
@@ -18,6 +19,10 @@ from stackgan.generators import Stage1Generator, Stage2Generator
 CHECKPOINTS = Path(
     os.environ.get("STACKGAN_CHECKPOINTS", Path(__file__).parents[1] / "checkpoints")
 )
+# Files that travel with the weights, none of them needed to draw: what Pipeline reads, and what
+# people read.
+KNOWN, SCORER = "known.safetensors", "scorer.safetensors"
+COMPANIONS = (KNOWN, SCORER, "README.md", "samples.png")
 
 
 class CheckpointError(ValueError):
@@ -37,12 +42,14 @@ class StackGAN(
 
     `save_pretrained(folder)`, `push_to_hub(repo)` and `from_pretrained(folder_or_repo)` come from
     huggingface_hub. Weights are saved in the precision they have (`model.half()` for a checkpoint
-    to ship) and always loaded into single precision.
+    to ship) and always loaded into single precision. `companions` are the files that lay beside
+    them, by name; saving and pushing takes those along.
     """
 
     def __init__(self, config: StackGANConfig = StackGANConfig()):
         super().__init__()
         self.config = config
+        self.companions: dict[str, Path] = {}
         self.embedding_norm = EmbeddingNorm(config.embedding_dim)
         self.stage1 = Stage1Generator(config)
         self.stage2 = Stage2Generator(config) if config.stages == 2 else None
@@ -62,8 +69,11 @@ class StackGAN(
             if folder is not None:
                 model = cls(_read_config(folder))
                 load_model(model, folder / "model.safetensors", kwargs["strict"])
+                model.companions = {n: folder / n for n in COMPANIONS if (folder / n).is_file()}
                 return model.eval()
-            return super().from_pretrained(name, **kwargs)
+            model = super().from_pretrained(name, **kwargs)
+            model.companions = _companions_on_hub(name, kwargs)
+            return model
         except (SafetensorError, RuntimeError) as error:
             reason = str(error).splitlines()
             raise CheckpointError(
@@ -77,6 +87,13 @@ class StackGAN(
                 f"no checkpoint {name!r}: neither a folder, nor bundled ({bundled() or 'none'}), nor "
                 f"to be had from the Hub ({str(error).splitlines()[0][:300]})"
             ) from error
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        super()._save_pretrained(save_directory)
+        for name, path in self.companions.items():
+            copy = save_directory / name
+            if path.is_file() and not (copy.exists() and copy.samefile(path)):
+                shutil.copyfile(path, copy)
 
 
 def bundled() -> list[str]:
@@ -96,6 +113,19 @@ def find_checkpoint(name: str) -> Path | None:
             "Hub repository is written user/name"
         )
     return None
+
+
+def _companions_on_hub(repo: str, options: dict) -> dict[str, Path]:
+    """What Pipeline reads beside the weights, as far as the repository has it."""
+    names = ("revision", "token", "cache_dir", "force_download", "local_files_only")
+    options = {name: options[name] for name in names if name in options}
+    found = {}
+    for name in (KNOWN, SCORER):
+        try:
+            found[name] = Path(hf_hub_download(repo, name, **options))
+        except (OSError, ValueError):  # not there, or the network is gone: pictures need neither
+            continue
+    return found
 
 
 def _read_config(folder: Path) -> StackGANConfig:

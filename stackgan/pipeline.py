@@ -9,9 +9,11 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -19,14 +21,18 @@ from PIL import Image
 from torch import Tensor
 
 from stackgan import latents
+from stackgan.features import lite_is_installed
 from stackgan.images import to_pictures
+from stackgan.known import KnownCaptions
 from stackgan.latents import Noise
-from stackgan.model import StackGAN
+from stackgan.matching import Matcher
+from stackgan.model import KNOWN, SCORER, StackGAN
 from stackgan.runtime import load_engine
 from stackgan.text import SentenceEncoder, clean_caption, load_encoder
 
 BATCH = 8  # pictures at a time: bounds memory, and larger batches are no faster on a CPU
 MAX_FRAMES = 240
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]  # called with (pictures done, pictures in all)
 
@@ -78,6 +84,7 @@ class Pipeline:
         """
         self.config = model.config
         self.name = name
+        self._companions = model.companions
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.encoder = encoder or load_encoder(self.config.encoder, self.config.embedding_dim)
         self._embedding_norm = model.embedding_norm
@@ -101,6 +108,49 @@ class Pipeline:
         """Load a bundled checkpoint, a folder or a Hub repository (see StackGAN.from_pretrained)."""
         model = StackGAN.from_pretrained(checkpoint, **hub)
         return cls(model, encoder, device=device, engine=engine, name=str(checkpoint))
+
+    @cached_property
+    def known(self) -> KnownCaptions | None:
+        """What the checkpoint was trained on; None where it brings no such file, or a damaged one."""
+        if KNOWN not in self._companions:
+            return None
+        try:
+            known = KnownCaptions.load(self._companions[KNOWN])
+            if known.embedding_dim != self.config.embedding_dim:
+                raise ValueError(
+                    f"{self._companions[KNOWN]} holds embeddings of {known.embedding_dim} numbers, "
+                    f"the checkpoint reads {self.config.embedding_dim}"
+                )
+        except ValueError as error:
+            log.warning("going on without known captions: %s", error)
+            return None
+        return known
+
+    @property
+    def can_match(self) -> bool:
+        """Whether `match` works: the checkpoint brings a scorer, and the packages are here."""
+        return SCORER in self._companions and lite_is_installed("lite0")
+
+    def match(self, images: Tensor, inputs: Inputs) -> Tensor:
+        """How well pictures (N, 3, H, W) in [−1, 1] fit their captions: cosines (N,), higher is better.
+
+        Comparable between pictures of one caption, and between captions only roughly. Raises
+        ValueError where the checkpoint brings no scorer or a damaged one, or N differ.
+        """
+        if not self.can_match:
+            raise ValueError(
+                f"pictures of {self.name or 'this checkpoint'} cannot be compared with their "
+                "captions: it brings no scorer, or EfficientNet-Lite0 is not installed"
+            )
+        if len(images) != len(inputs):
+            raise ValueError(f"{len(images)} pictures do not pair off with {len(inputs)} captions")
+        return _in_batches(
+            len(inputs), lambda rows: self._matcher(images[rows], inputs.embeddings[rows]), None
+        )
+
+    @cached_property
+    def _matcher(self) -> Matcher:
+        return Matcher.load(self._companions[SCORER], self.config)
 
     def warm(self) -> None:
         """Load what is loaded on first use, in the background."""

@@ -9,11 +9,12 @@ from PIL import Image, ImageDraw
 from torch import nn
 
 from stackgan import StackGAN, pipeline
+from stackgan.features import FeatureNetwork
 from stackgan.images import from_pictures
+from stackgan.matching import Scorer
 from train import colours, evaluate, metrics
-from train.featureset import FeatureNetwork, load_network, shrunk
+from train.featureset import load_network, shrunk
 from train.heads import train_classifier
-from train.scorer import Scorer
 from train.spread import deviation, pairwise_distance, step_ratio
 from train.texts import file_texts
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from train.features import EfficientNetLite, _load
+from stackgan.features import EfficientNetLite, _load
 
 
 @pytest.fixture(scope="module")

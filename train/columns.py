@@ -9,11 +9,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stackgan import latents
+from stackgan.features import FeatureNetwork, brought_to_size
 from stackgan.latents import Noise
 from stackgan.pipeline import Pipeline
 from train.colours import dominant_colours
 from train.data import PhotoData
-from train.featureset import BATCH, FeatureNetwork, brought_to_size, photos, shrunk
+from train.featureset import BATCH, photos, shrunk
 from train.spread import draw
 from train.texts import Texts
 

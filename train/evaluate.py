@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 
 from stackgan import latents
+from stackgan.matching import Scorer
 from stackgan.model import CheckpointError
 from stackgan.pipeline import Pipeline
 from train import scores
@@ -30,7 +31,6 @@ from train.data import DataError, PhotoData
 from train.featureset import NAMES, load_network, photo_features
 from train.loop import hardware, write_atomically
 from train.report import entry, nearest_figure, table
-from train.scorer import Scorer
 from train.spread import diversity, smoothness
 from train.texts import file_texts, validation_texts
 
@@ -121,12 +121,7 @@ def evaluate(
 
 def _fitting_scorer(path: str | Path, config) -> Scorer:
     judge = Scorer.load(path)
-    reads = judge.about["encoder"], judge.about["embedding_dim"]
-    if reads != (config.encoder, config.embedding_dim):
-        raise DataError(
-            f"{path} was trained on {reads[0]} embeddings of {reads[1]} numbers, the checkpoint "
-            f"reads {config.encoder}'s of {config.embedding_dim}: train one on the same data"
-        )
+    judge.check_encoder(config.encoder, config.embedding_dim, path)
     return judge
 
 

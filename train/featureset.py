@@ -15,38 +15,15 @@ from pickle import UnpicklingError
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
-from stackgan.images import to_uint8
+from stackgan.features import SIDE, FeatureNetwork, brought_to_size, load_lite
 from train.data import DataError, PhotoData
-from train.features import INPUT_SIZE, EfficientNetLite
 from train.loop import write_atomically
 
-SIDE = 256  # pixels: what every picture is brought to before it is looked at
 BATCH = 16
 NAMES = {"lite0": "EfficientNet-Lite0", "inception": "Inception-v3 (FID weights)"}
-
-
-class FeatureNetwork:
-    """Pictures (N, 3, H, W) in [−1, 1] → pooled features (N, dim), float32 on the CPU."""
-
-    def __init__(
-        self, name: str, network: nn.Module, dim: int, input_size: int | None, device: str = "cpu"
-    ):
-        """`input_size`: side the network wants, in [−1, 1]; None: it takes uint8 of any side."""
-        self.name, self.dim, self.input_size, self.device = name, dim, input_size, device
-        self.network = network.eval().to(device, memory_format=torch.channels_last)
-
-    @torch.no_grad()  # not inference_mode: small heads are trained on these features
-    def __call__(self, images: Tensor) -> Tensor:
-        images = images.to(self.device)
-        if self.input_size is None:
-            return self.network(to_uint8(images)).float().cpu()
-        side = (self.input_size, self.input_size)
-        resized = F.interpolate(images, side, mode="bilinear", antialias=True)
-        resized = resized.contiguous(memory_format=torch.channels_last)
-        return self.network(resized).float().cpu()
 
 
 def load_network(name: str, weights: str | None = None) -> FeatureNetwork:
@@ -56,9 +33,8 @@ def load_network(name: str, weights: str | None = None) -> FeatureNetwork:
     Raises ValueError for an unknown name or weights that cannot be had, ModuleNotFoundError for a
     missing package.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "lite0":
-        return FeatureNetwork(name, EfficientNetLite(name), 1280, INPUT_SIZE[name], device)
+        return load_lite(name)
     if name != "inception":
         raise ValueError(f"unknown feature network {name!r}; there are {', '.join(NAMES)}")
     if weights and not Path(weights).is_file():
@@ -73,15 +49,8 @@ def load_network(name: str, weights: str | None = None) -> FeatureNetwork:
             f"Inception's weights cannot be had ({' '.join(reason)}): name a file of "
             "pt_inception-2015-12-05-6726825d.pth with --inception-weights"
         ) from error
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     return FeatureNetwork(name, network, 2048, None, device)
-
-
-def brought_to_size(images: Tensor) -> Tensor:
-    """(N, 3, H, W) in [−1, 1] → (N, 3, 256, 256): small pictures are enlarged bicubically."""
-    if images.shape[-1] == SIDE:
-        return images
-    enlarged = F.interpolate(images, (SIDE, SIDE), mode="bicubic", antialias=True)
-    return enlarged.clamp(-1, 1)
 
 
 def shrunk(images: Tensor, side: int = 64) -> Tensor:

@@ -6,23 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stackgan.matching import Standardise
 from train.metrics import Score, mean_score
 
 WEIGHT_DECAY = 1e-3  # on standardised features: enough that probabilities are not all 0 and 1
 HELD_OUT = 10  # every tenth photo of a class checks the classifier
-
-
-class Standardise(nn.Module):
-    """(x − mean) / deviation with the statistics of the rows it was made from, (N, D)."""
-
-    def __init__(self, rows: Tensor | None = None, dim: int = 0):
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(dim) if rows is None else rows.mean(0))
-        deviation = torch.ones(dim) if rows is None else rows.std(0).clamp_min(1e-6)
-        self.register_buffer("deviation", deviation)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.deviation
 
 
 def train_classifier(features: Tensor, classes: Tensor, steps: int = 60) -> tuple[nn.Module, Score]:

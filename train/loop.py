@@ -210,7 +210,7 @@ class Trainer:
             d = MatchingDiscriminator(config, self.stage.resolution)
         else:
             if features is None:
-                from train.features import EfficientNetLite
+                from stackgan.features import EfficientNetLite
 
                 features = EfficientNetLite("lite1")
             features = features.to(self.device, memory_format=torch.channels_last)

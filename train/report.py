@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from stackgan.features import FeatureNetwork
 from stackgan.images import grid
 from train.data import PhotoData
-from train.featureset import FeatureNetwork, photos
+from train.featureset import photos
 from train.metrics import Score
 
 TILE = 128  # pixels a picture in the figure

@@ -12,92 +12,21 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import math
 import sys
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
+from stackgan.matching import Scorer, Standardise
 from train.data import DataError, PhotoData
 from train.featureset import NAMES, load_network, photo_features
-from train.heads import Standardise
 from train.loop import write_atomically
 from train.metrics import mean_score, ranks_first
 
-FORMAT = "stackgan-scorer-1"
 AMONG = 100  # captions a picture's own is ranked among
-WIDTH = 128  # of the vectors that are compared
-HIDDEN = 256
-
-
-class Scorer(nn.Module):
-    """Features (N, D) and embeddings (N, E) → unit vectors (N, 128) whose cosine says they belong."""
-
-    def __init__(self, feature_dim: int, embedding_dim: int, features: str, encoder: str):
-        """`features`, `encoder`: the names of the networks whose vectors it was trained on."""
-        super().__init__()
-        self.about = {
-            "format": FORMAT,
-            "features": features,
-            "encoder": encoder,
-            "feature_dim": feature_dim,
-            "embedding_dim": embedding_dim,
-        }
-        self.picture_tower = _tower(feature_dim)
-        self.text_tower = _tower(embedding_dim)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
-
-    def pictures(self, features: Tensor) -> Tensor:
-        return F.normalize(self.picture_tower(features), dim=1)
-
-    def texts(self, embeddings: Tensor) -> Tensor:
-        return F.normalize(self.text_tower(embeddings), dim=1)
-
-    def loss(self, features: Tensor, embeddings: Tensor) -> Tensor:
-        """InfoNCE both ways over a batch of pairs (N, D) and (N, E)."""
-        scale = self.log_scale.exp().clamp(max=100)
-        logits = scale * self.pictures(features) @ self.texts(embeddings).T  # (N, N)
-        own = torch.arange(len(logits))
-        return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
-
-    def save(self, path: str | Path) -> None:
-        """One safetensors file; what it was trained on is in its metadata."""
-        about = {"scorer": json.dumps(self.about)}
-        write_atomically(Path(path), lambda p: save_file(self.state_dict(), p, metadata=about))
-
-    @classmethod
-    def load(cls, path: str | Path) -> Scorer:
-        """Raises DataError when the file is not one that `save` wrote."""
-        try:
-            with safe_open(path, "pt") as file:
-                about = json.loads((file.metadata() or {})["scorer"])
-                weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            if about["format"] != FORMAT:
-                raise ValueError(f"format {about['format']}, {FORMAT} is needed")
-            names = ("feature_dim", "embedding_dim", "features", "encoder")
-            scorer = cls(*(about[name] for name in names))
-            scorer.load_state_dict(weights)
-        except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"{path} is no file of train.scorer: {reason}") from error
-        return scorer.eval().requires_grad_(False)
-
-
-def _tower(dim: int) -> nn.Sequential:
-    return nn.Sequential(
-        Standardise(dim=dim),
-        nn.Dropout(0.2),
-        nn.Linear(dim, HIDDEN),
-        nn.GELU(),
-        nn.Dropout(0.2),
-        nn.Linear(HIDDEN, WIDTH),
-    )
 
 
 def train_scorer(
@@ -206,7 +135,7 @@ def main(argv: list[str] | None = None) -> int:
             epochs=args.epochs,
             seed=args.seed,
         )
-        scorer.save(args.out)
+        write_atomically(Path(args.out), scorer.save)
     except (DataError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

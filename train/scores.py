@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from stackgan.matching import Scorer
 from train import metrics
 from train.colours import named_colour
 from train.columns import Column
 from train.heads import train_classifier
 from train.metrics import Score, mean_score, missing
 from train.report import entry
-from train.scorer import AMONG, Scorer
+from train.scorer import AMONG
 from train.spread import pairwise_distance
 
 Features = dict[str, Tensor]  # column → (N, D)

@@ -10,9 +10,9 @@ from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from stackgan import latents
+from stackgan.features import FeatureNetwork, brought_to_size
 from stackgan.latents import Noise
 from stackgan.pipeline import Inputs, Pipeline
-from train.featureset import FeatureNetwork, brought_to_size
 from train.metrics import Score, mean_score
 from train.texts import Texts
 

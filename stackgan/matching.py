@@ -1,0 +1,134 @@
+"""How well a picture fits a sentence: the text-image scorer, and a matcher that feeds it pictures.
+
+Two towers after the image-text encoders of AttnGAN (Xu et al. 2018): small heads on sentence
+embeddings and on frozen EfficientNet-Lite0 features. `train.scorer` trains them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from stackgan.config import StackGANConfig
+from stackgan.features import FeatureNetwork, brought_to_size, load_lite
+
+FORMAT = "stackgan-scorer-1"
+WIDTH = 128  # of the vectors that are compared
+HIDDEN = 256
+
+
+class Matcher:
+    """Pictures and the embeddings of their captions → how well they fit, a cosine each."""
+
+    def __init__(self, scorer: Scorer, network: FeatureNetwork):
+        """`network`: the one whose features the scorer reads."""
+        self.scorer, self.network = scorer, network
+
+    @classmethod
+    def load(cls, path: str | Path, config: StackGANConfig) -> Matcher:
+        """The scorer of a file and its feature network, for a checkpoint with that config.
+
+        Raises ValueError when the file is damaged or reads another encoder's sentences, and
+        ModuleNotFoundError when the network's packages are missing.
+        """
+        scorer = Scorer.load(path)
+        scorer.check_encoder(config.encoder, config.embedding_dim, path)
+        return cls(scorer, load_lite(scorer.about["features"]))
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor, embeddings: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) in [−1, 1], embeddings (N, E) → (N,) in [−1, 1]."""
+        pictures = self.scorer.pictures(self.network(brought_to_size(images)))  # (N, 128)
+        return (pictures * self.scorer.texts(embeddings)).sum(1)
+
+
+class Scorer(nn.Module):
+    """Features (N, D) and embeddings (N, E) → unit vectors (N, 128) whose cosine says they belong."""
+
+    def __init__(self, feature_dim: int, embedding_dim: int, features: str, encoder: str):
+        """`features`, `encoder`: the names of the networks whose vectors it was trained on."""
+        super().__init__()
+        self.about = {
+            "format": FORMAT,
+            "features": features,
+            "encoder": encoder,
+            "feature_dim": feature_dim,
+            "embedding_dim": embedding_dim,
+        }
+        self.picture_tower = _tower(feature_dim)
+        self.text_tower = _tower(embedding_dim)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+
+    def pictures(self, features: Tensor) -> Tensor:
+        return F.normalize(self.picture_tower(features), dim=1)
+
+    def texts(self, embeddings: Tensor) -> Tensor:
+        return F.normalize(self.text_tower(embeddings), dim=1)
+
+    def loss(self, features: Tensor, embeddings: Tensor) -> Tensor:
+        """InfoNCE both ways over a batch of pairs (N, D) and (N, E)."""
+        scale = self.log_scale.exp().clamp(max=100)
+        logits = scale * self.pictures(features) @ self.texts(embeddings).T  # (N, N)
+        own = torch.arange(len(logits))
+        return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+    def check_encoder(self, encoder: str, embedding_dim: int, path: str | Path) -> None:
+        """Raises ValueError, naming the file, when it reads another encoder's sentences."""
+        reads = self.about["encoder"], self.about["embedding_dim"]
+        if reads != (encoder, embedding_dim):
+            raise ValueError(
+                f"{path} was trained on {reads[0]} embeddings of {reads[1]} numbers, the checkpoint "
+                f"reads {encoder}'s of {embedding_dim}: train one on the same data"
+            )
+
+    def save(self, path: str | Path) -> None:
+        """One safetensors file; what it was trained on is in its metadata."""
+        save_file(self.state_dict(), path, metadata={"scorer": json.dumps(self.about)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Scorer:
+        """Raises ValueError when the file is not one that `save` wrote."""
+        try:
+            with safe_open(path, "pt") as file:
+                about = json.loads((file.metadata() or {})["scorer"])
+                weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            if about["format"] != FORMAT:
+                raise ValueError(f"format {about['format']}, {FORMAT} is needed")
+            names = ("feature_dim", "embedding_dim", "features", "encoder")
+            scorer = cls(*(about[name] for name in names))
+            scorer.load_state_dict(weights)
+        except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"{path} is no file of train.scorer: {reason}") from error
+        return scorer.eval().requires_grad_(False)
+
+
+class Standardise(nn.Module):
+    """(x − mean) / deviation with the statistics of the rows it was made from, (N, D)."""
+
+    def __init__(self, rows: Tensor | None = None, dim: int = 0):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim) if rows is None else rows.mean(0))
+        deviation = torch.ones(dim) if rows is None else rows.std(0).clamp_min(1e-6)
+        self.register_buffer("deviation", deviation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.deviation
+
+
+def _tower(dim: int) -> nn.Sequential:
+    return nn.Sequential(
+        Standardise(dim=dim),
+        nn.Dropout(0.2),
+        nn.Linear(dim, HIDDEN),
+        nn.GELU(),
+        nn.Dropout(0.2),
+        nn.Linear(HIDDEN, WIDTH),
+    )

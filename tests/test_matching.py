@@ -1,0 +1,96 @@
+"""Pictures and captions compared: by the scorer's two towers, and through the pipeline."""
+
+import pytest
+import torch
+from conftest import TINY, fake_encoder
+from torch import nn
+
+from stackgan import Pipeline, matching
+from stackgan.features import FeatureNetwork, lite_is_installed
+from stackgan.matching import Matcher, Scorer
+from stackgan.model import SCORER
+
+
+class Colours(nn.Module):
+    """Mean red, green and blue of a picture."""
+
+    def forward(self, images):
+        return images.mean(dim=(2, 3))
+
+
+def colour_scorer(encoder: str = TINY.encoder) -> Scorer:
+    """Knows red from blue, in pictures as in `fake_encoder`'s sentences."""
+    scorer = Scorer(3, 16, "fake", encoder)
+    for tower, (red, blue) in ((scorer.picture_tower, (0, 2)), (scorer.text_tower, (0, 2))):
+        first, last = tower[2], tower[5]
+        for layer in (first, last):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            first.weight[0, red] = first.weight[1, blue] = 1
+            last.weight[0, 0] = last.weight[1, 1] = 1
+            last.bias[2] = 0.01
+    return scorer.eval()
+
+
+@pytest.fixture
+def pipeline(tiny_model, tmp_path, monkeypatch):
+    """A checkpoint that brings the scorer, its feature network replaced by mean colours."""
+    tiny_model.save_pretrained(tmp_path / "flowers")
+    colour_scorer().save(tmp_path / "flowers" / SCORER)
+    monkeypatch.setattr(matching, "load_lite", lambda name: FeatureNetwork(name, Colours(), 3, 32))
+    monkeypatch.setattr("stackgan.pipeline.lite_is_installed", lambda name: True)
+    return Pipeline.from_pretrained(tmp_path / "flowers", encoder=fake_encoder, engine="plain")
+
+
+def painted(*colours: tuple[float, float, float], side: int = 256) -> torch.Tensor:
+    return torch.tensor(colours)[:, :, None, None].expand(-1, -1, side, side)
+
+
+RED, BLUE = (0.9, -1.0, -1.0), (-1.0, -1.0, 0.9)
+
+
+@pytest.mark.parametrize("side", [64, 256])
+def test_pictures_of_what_was_asked_for_fit_better(pipeline, side):
+    assert pipeline.can_match
+    images = painted(*[RED, BLUE] * 5, side=side)  # more than one inner batch
+    inputs = pipeline.prepare(["a red flower", "a red flower"] * 5, seeds=1)
+    fits = pipeline.match(images, inputs)
+    assert fits.shape == (10,)
+    assert fits.abs().max() <= 1 + 1e-6
+    assert (fits[::2] > fits[1::2] + 0.5).all()
+    torch.testing.assert_close(fits[8:], fits[:2], msg="a batch equals its singles")
+
+
+def test_without_a_scorer_the_reason_is_told(tiny_model):
+    pipeline = Pipeline(tiny_model, fake_encoder, engine="plain", name="mine")
+    assert not pipeline.can_match
+    with pytest.raises(ValueError, match=r"mine cannot be compared .* no scorer"):
+        pipeline.match(painted(RED), pipeline.prepare("a red flower", seeds=1))
+
+
+def test_without_the_network_nothing_is_compared(pipeline, monkeypatch):
+    monkeypatch.setattr("stackgan.pipeline.lite_is_installed", lambda name: False)
+    assert not pipeline.can_match
+    with pytest.raises(ValueError, match="not installed"):
+        pipeline.match(painted(RED), pipeline.prepare("a red flower", seeds=1))
+
+
+def test_pictures_and_captions_pair_off(pipeline):
+    with pytest.raises(ValueError, match="1 pictures do not pair off with 2 captions"):
+        pipeline.match(painted(RED), pipeline.prepare("a red flower", seeds=[1, 2]))
+
+
+def test_a_scorer_of_another_encoder_or_none_is_refused(tmp_path):
+    path = tmp_path / SCORER
+    colour_scorer("another-encoder").save(path)
+    with pytest.raises(ValueError, match="another-encoder embeddings"):
+        Matcher.load(path, TINY)
+    path.write_text("damaged")
+    with pytest.raises(ValueError, match=f"{SCORER} is no file of train.scorer"):
+        Matcher.load(path, TINY)
+
+
+def test_installed_networks_are_known_without_importing_them():
+    assert lite_is_installed("lite0")
+    assert not lite_is_installed("lite9")
