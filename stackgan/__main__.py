@@ -14,9 +14,11 @@ from tqdm import tqdm
 
 from stackgan import images, latents
 from stackgan.model import CheckpointError
+from stackgan.paths import MAX_SENTENCES
 from stackgan.pipeline import MAX_FRAMES, Pipeline
 
 MAX_SAMPLES = 1024  # pictures of one command
+FILMS = ", ".join(images.ANIMATIONS)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -70,42 +72,50 @@ def _generate(argv: list[str]) -> int:
 
 def _interpolate(argv: list[str]) -> int:
     p = _parser(
-        'python -m stackgan interpolate "A" "B"', "Go from one sentence to another in small steps."
+        'python -m stackgan interpolate "A" "B"',
+        "Go from one sentence to another in small steps, or on through up to five.",
     )
-    p.add_argument("first", help="sentence at the start")
-    p.add_argument("second", help="sentence at the end")
+    p.add_argument("captions", nargs="+", help="sentences in the order of the way: 2 to 5")
     p.add_argument("--frames", type=int, default=24, help=f"2 to {MAX_FRAMES} (default 24)")
     p.add_argument("--seed", type=int, help="of z, held all the way; z = 0 unless given")
     p.add_argument("--end-seed", type=int, help="z travels from --seed to this one")
     p.add_argument("--spherical", action="store_true", help="along the arc, not the line")
+    p.add_argument(
+        "--stage", type=int, choices=(1, 2), default=2, help="whose pictures (default 2)"
+    )
     p.add_argument("--seconds", type=float, default=3.0, help="from start to end (default 3)")
-    p.add_argument("--out", default="stackgan.gif", help=".gif, .webp, or .png for a film strip")
-    args = p.parse_args(argv)
-    if Path(args.out).suffix.lower() not in (".gif", ".webp", ".png"):
-        p.error(f"--out ends in .gif, .webp or .png, not {args.out!r}")
-    if not 2 <= args.frames <= MAX_FRAMES:
-        p.error(f"--frames is from 2 to {MAX_FRAMES}, not {args.frames}")
+    p.add_argument("--one-way", action="store_true", help="begin again instead of going back")
+    p.add_argument("--out", default="stackgan.gif", help=f"{FILMS}, or .png for a film strip")
+    args = p.parse_intermixed_args(argv)
+    low = len(args.captions)
+    if not 2 <= low <= MAX_SENTENCES:
+        p.error(f"a path goes through 2 to {MAX_SENTENCES} sentences, not {low}")
+    if not low <= args.frames <= MAX_FRAMES:
+        p.error(f"--frames is from {low} to {MAX_FRAMES}, not {args.frames}")
     if not 0.1 <= args.seconds <= 600:
         p.error(f"--seconds is from 0.1 to 600, not {args.seconds}")
-    [out] = _paths(p, "--out", args.out, 1, suffixes=(".gif", ".webp", ".png"))
+    if args.end_seed is not None and args.seed is None:
+        p.error("--end-seed needs a --seed to begin with")
+    [out] = _paths(p, "--out", args.out, 1, suffixes=(*images.ANIMATIONS, ".png"))
+    if out.suffix.lower() == ".mp4" and not images.can_write_mp4():
+        p.error("--out: an .mp4 is written by PyAV: pip install av")
     with _bar(args.frames) as bar:
         output = _pipeline(p, args).interpolate(
-            args.first,
-            args.second,
-            args.frames,
-            seed=args.seed,
-            end_seed=args.end_seed,
+            args.captions,
+            frames=args.frames,
+            seed=args.seed if args.end_seed is None else [args.seed, args.end_seed],
             epsilon_seed=args.epsilon_seed,
             truncation=args.truncation,
             spherical=args.spherical,
             progress=lambda done, _: bar.update(done - bar.n),
         )
+    frames = output.images if args.stage == 2 else output.sketches
     if out.suffix.lower() == ".png":
-        strip = images.grid(output.images, columns=args.frames)
         settings = {k: v for k, v in output.settings[0].items() if k != "position"}
-        images.save_png(strip, out, {**settings, "frames": args.frames})
+        settings |= {"frames": args.frames, "stage": args.stage}
+        images.save_png(images.grid(frames, columns=args.frames), out, settings)
     else:
-        images.save_animation(output.pictures(), out, args.seconds)
+        images.save_animation(images.to_pictures(frames), out, args.seconds, not args.one_way)
     print(out)
     return 0
 

@@ -27,6 +27,7 @@ from stackgan.known import KnownCaptions
 from stackgan.latents import Noise
 from stackgan.matching import Matcher
 from stackgan.model import KNOWN, SCORER, StackGAN
+from stackgan.paths import MAX_SENTENCES, along, positions
 from stackgan.runtime import load_engine
 from stackgan.text import SentenceEncoder, clean_caption, load_encoder
 
@@ -199,52 +200,54 @@ class Pipeline:
 
     def prepare_path(
         self,
-        first: str,
-        second: str,
-        frames: int,
+        captions: Sequence[str],
+        frames: int = 9,
         *,
-        seed: int | None = None,
-        end_seed: int | None = None,
+        seed: int | Sequence[int] | None = None,
         epsilon_seed: int | None = None,
         truncation: float = 1.0,
         spherical: bool = False,
         at: Sequence[float] | None = None,
     ) -> Inputs:
-        """Inputs along the way between two sentences' embeddings, both ends included.
+        """Inputs along the way through two to five sentences' embeddings, each of them included.
 
-        `seed=None` is z = 0, as in the paper's Fig. 8; a seed holds that z, and with `end_seed` z
-        travels too, along the arc. The sentences' way is straight, as in the paper, or `spherical`. `at`: positions from 0 to 1 instead of `frames` even ones.
+        `seed=None` is z = 0, as in the paper's Fig. 8; one seed holds its z; several lie evenly on
+        the way, as the sentences do, and z travels from one to the next along the arc. The
+        sentences' way is straight, as in the paper, or `spherical`. `at`: positions from 0 to 1
+        along the whole way instead of `frames` of them. Raises ValueError in words.
         """
+        captions = _clean_path(captions)
         if at is None:
-            if not 2 <= frames <= MAX_FRAMES:
-                raise ValueError(f"frames are from 2 to {MAX_FRAMES}, not {frames}")
-            at = torch.linspace(0, 1, frames, dtype=torch.float64).tolist()
+            if not len(captions) <= frames <= MAX_FRAMES:
+                raise ValueError(
+                    f"frames through {len(captions)} sentences are from {len(captions)} to "
+                    f"{MAX_FRAMES}, not {frames}"
+                )
+            at = positions(frames, len(captions))
         if any(not 0 <= t <= 1 for t in at):
             raise ValueError(f"positions are from 0 to 1, not {list(at)}")
-        ends = [clean_caption(first), clean_caption(second)]
-        a, b = self.encoder(ends)  # (E,) each
-        way = latents.slerp if spherical else latents.lerp
-        embeddings = torch.stack([way(a, b, t) for t in at])
-        count = len(embeddings)
-        noise = self._noise([seed or 0] * count, [epsilon_seed] * count, truncation)
-        z = noise.z if seed is not None else torch.zeros_like(noise.z)
-        if end_seed is not None:
-            [end] = self._noise([end_seed], [None], truncation).z
-            z = torch.stack([latents.slerp(z[0], end, t) for t in at])
-        noise = Noise(z, noise.epsilon1, noise.epsilon2)
+        seeds = [seed or 0] if seed is None or isinstance(seed, int) else list(seed)
+        stops = self._noise(seeds, [epsilon_seed] * len(seeds), truncation)
+        z = torch.zeros_like(stops.z) if seed is None else stops.z
+        noise = Noise(
+            along(z, at, spherical=True),
+            *(
+                None if epsilon is None else epsilon[:1].expand(len(at), -1)
+                for epsilon in (stops.epsilon1, stops.epsilon2)
+            ),
+        )
         settings = [
             self._settings(
-                captions=ends,
+                captions=captions,
                 position=round(t, 6),
                 spherical=spherical,
-                seed=seed,
-                end_seed=end_seed,
+                seed=None if seed is None else seeds if len(seeds) > 1 else seeds[0],
                 epsilon_seed=epsilon_seed,
                 truncation=truncation,
             )
             for t in at
         ]
-        return Inputs(embeddings, noise, ends, settings)
+        return Inputs(along(self.encoder(captions), at, spherical), noise, captions, settings)
 
     def sketch(self, inputs: Inputs, progress: Progress | None = None) -> Tensor:
         """Stage-I: N inputs → sketches (N, 3, 64, 64) in [−1, 1], on the CPU."""
@@ -298,15 +301,21 @@ class Pipeline:
 
     def interpolate(
         self,
-        first: str,
-        second: str,
+        first: str | Sequence[str],
+        second: str | None = None,
         frames: int = 9,
         *,
         progress: Progress | None = None,
         **settings,
     ) -> StackGANOutput:
-        """Pictures on the way from one sentence to another; settings are those of `prepare_path`."""
-        return self._draw(self.prepare_path(first, second, frames, **settings), progress)
+        """Pictures on the way from one sentence to another, or through a list of up to five.
+
+        interpolate("a red flower", "a blue one", 17), or interpolate([a, b, c], frames=17);
+        settings are those of `prepare_path`.
+        """
+        captions = [first] if isinstance(first, str) else list(first)
+        captions += [] if second is None else [second]
+        return self._draw(self.prepare_path(captions, frames, **settings), progress)
 
     def _draw(self, inputs: Inputs, progress: Progress | None) -> StackGANOutput:
         sketches = self.sketch(inputs)
@@ -334,6 +343,18 @@ def _in_batches(count: int, draw: Callable[[slice], Tensor], progress: Progress 
         if progress:
             progress(min(start + BATCH, count), count)
     return torch.cat(parts)
+
+
+def _clean_path(captions: Sequence[str]) -> list[str]:
+    if isinstance(captions, str) or not 2 <= len(captions) <= MAX_SENTENCES:
+        raise ValueError(f"a path goes through 2 to {MAX_SENTENCES} sentences")
+    cleaned = []
+    for i, caption in enumerate(captions, 1):
+        try:
+            cleaned.append(clean_caption(caption))
+        except ValueError as error:
+            raise ValueError(f"sentence {i}: {error}") from error
+    return cleaned
 
 
 def _broadcast(values: list, count: int, what: str) -> list:

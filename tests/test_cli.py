@@ -46,6 +46,25 @@ def test_several_pictures_are_numbered_and_reproducible(checkpoint, tmp_path):
     assert max(high for _, high in ImageChops.difference(alone, first).getextrema()) > 40
 
 
+def test_interpolation_through_more_sentences_with_travelling_noise(checkpoint, tmp_path):
+    out = tmp_path / "a.png"
+    command = ["interpolate", "red", "blue", "--frames", "5", "yellow", "--checkpoint", checkpoint]
+    command += ["--seed", "3", "--end-seed", "8", "--stage", "1", "--out", str(out)]
+    assert main(command) == 0
+    assert Image.open(out).size == (5 * 66 + 2, 68)
+    settings = images.read_settings(out)
+    assert settings["captions"] == ["red", "blue", "yellow"]
+    assert (settings["seed"], settings["frames"], settings["stage"]) == ([3, 8], 5, 1)
+
+
+def test_interpolation_one_way(checkpoint, tmp_path):
+    out = tmp_path / "a.webp"
+    command = ["interpolate", "a red flower", "a blue flower", "--frames", "4", "--one-way"]
+    assert main([*command, "--checkpoint", checkpoint, "--out", str(out)]) == 0
+    with Image.open(out) as picture:
+        assert picture.n_frames == 4
+
+
 @pytest.mark.parametrize("ending", ["gif", "webp", "png"])
 def test_interpolation(checkpoint, tmp_path, ending):
     out = tmp_path / f"a.{ending}"
@@ -70,6 +89,10 @@ def test_interpolation(checkpoint, tmp_path, ending):
         (["a flower", "--checkpoint", "missing"], "missing"),
         (["interpolate", "a", "b", "--frames", "1"], "--frames"),
         (["interpolate", "a", "b", "--out", "a.mp3"], ".gif"),
+        (["interpolate", "a"], "2 to 5 sentences"),
+        (["interpolate", *"abcdef"], "2 to 5 sentences"),
+        (["interpolate", *"abc", "--frames", "2"], "--frames is from 3"),
+        (["interpolate", "a", "b", "--end-seed", "3"], "--end-seed needs a --seed"),
     ],
 )
 def test_bad_input_is_one_line_without_traceback(

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 from stackgan import images
 
@@ -39,6 +39,51 @@ def test_animation_goes_there_and_back_for_ever(tmp_path, ending):
     with Image.open(tmp_path / f"a{ending}") as animation:
         assert animation.n_frames == 8
         assert animation.info["loop"] == 0
+
+
+@pytest.mark.parametrize("ending", [".gif", ".webp"])
+def test_animation_goes_one_way_in_the_time_asked_for(tmp_path, ending):
+    frames = [Image.new("RGB", (8, 8), (40 * i, 0, 0)) for i in range(5)]
+    images.save_animation(frames, tmp_path / f"a{ending}", seconds=2.0, bounce=False)
+    with Image.open(tmp_path / f"a{ending}") as animation:
+        assert animation.n_frames == 5
+        animation.seek(4)
+        assert animation.convert("RGB").getpixel((4, 4))[0] == pytest.approx(160, abs=8)
+        assert animation.info["duration"] == 500
+
+
+def test_colours_of_a_gif_stay_close_along_a_path_of_many():
+    ramp = torch.linspace(-1, 1, 32)
+    rows = torch.stack([ramp[:, None].expand(32, 32), ramp.expand(32, 32)])
+    frames = [
+        images.to_pictures(torch.cat([rows, torch.full((1, 32, 32), blue)])[None])[0]
+        for blue in (-1.0, 0.0, 1.0)
+    ]
+    reduced = [frame.convert("RGB") for frame in images._with_one_palette(frames)]
+    for before, after in zip(frames, reduced, strict=True):
+        assert max(ImageStat.Stat(ImageChops.difference(before, after)).mean) < 24
+
+
+@pytest.mark.parametrize(("bounce", "count"), [(True, 9), (False, 5)])
+def test_mp4_plays_in_browsers(tmp_path, bounce, count):
+    av = pytest.importorskip("av")
+    frames = [Image.new("RGB", (64, 64), (50 * i, 200 - 50 * i, 0)) for i in range(5)]
+    images.save_animation(frames, tmp_path / "a.mp4", seconds=2.0, bounce=bounce)
+    with av.open(str(tmp_path / "a.mp4")) as file:
+        [video] = file.streams.video
+        assert (video.codec_context.name, video.codec_context.pix_fmt) == ("h264", "yuv420p")
+        shown = [frame.to_image() for frame in file.decode(video)]
+        assert float(video.duration * video.time_base) == pytest.approx(count * 0.5, abs=0.01)
+    assert len(shown) == count
+    for i, frame in enumerate(shown):
+        red = frame.getpixel((32, 32))[0]
+        assert red == pytest.approx(50 * (i if i < 5 else 8 - i), abs=12)
+
+
+def test_without_its_encoder_an_mp4_is_refused_in_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "can_write_mp4", lambda: False)
+    with pytest.raises(ValueError, match="pip install av"):
+        images.save_animation([Image.new("RGB", (8, 8))], tmp_path / "a.mp4")
 
 
 def test_other_animations_are_refused(tmp_path):

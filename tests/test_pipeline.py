@@ -72,17 +72,57 @@ def test_interpolation_starts_and_ends_at_the_sentences(pipeline, spherical):
 
 
 def test_interpolation_without_a_seed_has_z_nought(pipeline):
-    inputs = pipeline.prepare_path("a red flower", "a blue flower", 3)
+    inputs = pipeline.prepare_path(["a red flower", "a blue flower"], 3)
     assert not inputs.noise.z.any()
-    middle = pipeline.prepare_path("a red flower", "a blue flower", 2, at=[0.5])
+    middle = pipeline.prepare_path(["a red flower", "a blue flower"], at=[0.5])
     torch.testing.assert_close(middle.embeddings, inputs.embeddings[1:2])
 
 
-def test_noise_travels_between_two_seeds(pipeline):
-    inputs = pipeline.prepare_path("a red flower", "a blue flower", 3, seed=2, end_seed=5)
-    ends = pipeline.prepare("a red flower", seeds=[2, 5]).noise.z
-    torch.testing.assert_close(inputs.noise.z[[0, 2]], ends)
-    assert inputs.noise.z[1].norm() > 0.9 * ends.norm(dim=1).mean(), "an arc, not a short cut"
+@pytest.mark.parametrize("spherical", [False, True])
+def test_a_path_passes_each_of_its_sentences_on_a_frame(pipeline, spherical):
+    captions = ["a red flower", "a blue flower", "a yellow flower", "a white flower"]
+    inputs = pipeline.prepare_path(captions, 9, seed=3, spherical=spherical)
+    at = [settings["position"] for settings in inputs.settings]
+    stops = [at.index(position) for position in (0, 0.333333, 0.666667, 1)]
+    torch.testing.assert_close(inputs.embeddings[stops], pipeline.encoder(captions))
+    output = pipeline.interpolate(captions, frames=4, seed=3, spherical=spherical)
+    alone = pipeline.generate(captions, seeds=3)
+    torch.testing.assert_close(output.images, alone.images, rtol=0, atol=1e-4)
+
+
+def test_one_seed_is_held_and_several_are_travelled(pipeline):
+    ends = ["a red flower", "a blue flower"]
+    held = pipeline.prepare_path(ends, 5, seed=2)
+    assert (held.noise.z == held.noise.z[0]).all()
+    inputs = pipeline.prepare_path(ends, 5, seed=[2, 9, 5])
+    stops = pipeline.prepare("a red flower", seeds=[2, 9, 5]).noise.z
+    torch.testing.assert_close(inputs.noise.z[[0, 2, 4]], stops)
+    assert inputs.noise.z[1].norm() > 0.9 * stops.norm(dim=1).mean(), "an arc, not a short cut"
+    assert inputs.settings[0]["seed"] == [2, 9, 5]
+    assert held.settings[0]["seed"] == 2
+
+
+def test_epsilon_is_held_along_a_path(pipeline):
+    inputs = pipeline.prepare_path(["a red flower", "a blue flower"], 3, seed=2, epsilon_seed=4)
+    alone = pipeline.prepare("a red flower", seeds=2, epsilon_seeds=4)
+    torch.testing.assert_close(inputs.noise.epsilon2, alone.noise.epsilon2.expand(3, -1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"captions": ["a red flower"]}, "2 to 5 sentences"),
+        ({"captions": ["a red flower"] * 6}, "2 to 5 sentences"),
+        ({"captions": "a red flower"}, "2 to 5 sentences"),
+        ({"captions": ["a red flower", " "]}, "sentence 2: the caption is empty"),
+        ({"captions": ["a", "b", "c"], "frames": 2}, "3 sentences are from 3"),
+        ({"captions": ["a", "b"], "at": [1.2]}, "positions"),
+        ({"captions": ["a", "b"], "seed": [1, -1]}, "seed"),
+    ],
+)
+def test_a_path_that_cannot_be_is_explained(pipeline, arguments, words):
+    with pytest.raises(ValueError, match=words):
+        pipeline.prepare_path(**arguments)
 
 
 def test_progress_counts_every_picture(pipeline):

@@ -127,7 +127,7 @@ class Interpolate:
         if not isinstance(spherical, bool):
             raise ValueError("spherical is true or false")
         pipeline = self.checkpoints.pipeline(checkpoint)
-        inputs = pipeline.prepare_path(first, second, count, seed=seed, spherical=spherical)
+        inputs = pipeline.prepare_path([first, second], count, seed=seed, spherical=spherical)
         folder = new_folder()
 
         def written(images: Tensor, stage: int) -> list[str]:

@@ -49,7 +49,6 @@ def test_frames_and_strip_carry_their_settings(interpolate):
         "captions": ["a red flower", "a blue flower"],
         "spherical": True,
         "seed": 3,
-        "end_seed": None,
         "epsilon_seed": None,
         "truncation": 1.0,
         "checkpoint": "flowers",
