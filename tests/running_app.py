@@ -39,6 +39,15 @@ def running_app(folder: Path, *arguments: str, **environment: str) -> Iterator[s
     `folder` takes its log and its temporary files. Raises RuntimeError with the log if it does not
     answer within three minutes.
     """
+    with app_process(folder, *arguments, **environment) as (_, address):
+        yield address
+
+
+@contextmanager
+def app_process(
+    folder: Path, *arguments: str, **environment: str
+) -> Iterator[tuple[subprocess.Popen, str]]:
+    """The same; gives the process too."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -61,7 +70,7 @@ def running_app(folder: Path, *arguments: str, **environment: str) -> Iterator[s
             address = f"http://127.0.0.1:{port}"
             if not _answers(address, app):
                 raise RuntimeError(f"the app does not answer:\n{log.read_text()}")
-            yield address
+            yield app, address
         finally:
             app.terminate()
             app.wait(20)

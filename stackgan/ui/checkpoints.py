@@ -10,6 +10,7 @@ from torch import Tensor
 from stackgan.model import StackGAN, bundled, find_checkpoint
 from stackgan.pipeline import Pipeline
 from stackgan.text import load_encoder
+from stackgan.ui.events import WhileWanted
 
 Encoder = Callable[[Sequence[str]], Tensor]
 
@@ -50,7 +51,9 @@ class Checkpoints:
             if name not in self._pipelines:
                 model = StackGAN.from_pretrained(self._sources[name])
                 encoder = self._encoder or self._shared_encoder(model)
-                self._pipelines[name] = Pipeline(model, encoder, name=name)
+                pipeline = Pipeline(model, encoder, name=name)
+                pipeline.engine = WhileWanted(pipeline.engine)
+                self._pipelines[name] = pipeline
             return self._pipelines[name]
 
     def warm(self) -> None:

@@ -1,6 +1,15 @@
 """What the tabs' events share: how they reach the model, and what they hand to the page."""
 
+from __future__ import annotations
+
+import importlib.util
+import os
+
 import gradio as gr
+from gradio.context import LocalContext
+from torch import Tensor
+
+from stackgan.runtime import Engine
 
 MAX_WAITING = 32  # more are told that the page is busy
 
@@ -12,3 +21,42 @@ PRIVATE = {"api_visibility": "private"}  # the page's own event, no endpoint of 
 def download(path: str | None, **changes: object) -> gr.DownloadButton:
     """A download button that hands out this file, or waits for one; with other changes to it."""
     return gr.DownloadButton(value=path, interactive=path is not None, **changes)
+
+
+def offers_mcp() -> bool | None:
+    """Whether to offer the endpoints as MCP tools: if `gradio[mcp]` is installed.
+
+    None leaves it to Gradio, which asks its own variable, GRADIO_MCP_SERVER.
+    """
+    asked = "GRADIO_MCP_SERVER" in os.environ
+    return None if asked or importlib.util.find_spec("mcp") is None else True
+
+
+def stop_if_nobody_waits() -> None:
+    """Raise gr.Error in an event whose visitor has closed the page or cancelled.
+
+    Gradio notices that between two yields of a handler; this tells it in the middle of one.
+    Outside an event nothing happens.
+    """
+    blocks, event_id = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
+    if blocks is None or event_id is None:
+        return
+    running = [event for job in blocks._queue.active_jobs for event in job or ()]
+    if not any(event._id == event_id and event.alive for event in running):
+        raise gr.Error("Nobody waits for this any more", print_exception=False)
+
+
+class WhileWanted:
+    """An engine that draws as long as somebody waits: the pipeline calls it batch by batch."""
+
+    def __init__(self, engine: Engine):
+        self.engine = engine
+        self.name, self.dtype = engine.name, engine.dtype
+
+    def sketch(self, embeddings: Tensor, z: Tensor, epsilon: Tensor | None) -> Tensor:
+        stop_if_nobody_waits()
+        return self.engine.sketch(embeddings, z, epsilon)
+
+    def refine(self, sketches: Tensor, embeddings: Tensor, epsilon: Tensor | None) -> Tensor:
+        stop_if_nobody_waits()
+        return self.engine.refine(sketches, embeddings, epsilon)
