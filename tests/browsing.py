@@ -61,12 +61,12 @@ def visits(browser, address: str) -> Iterator[Callable]:
 
 def generated(page, press="#generate"):
     """Press a button, wait for both stages and return the two picture's addresses."""
-    old = page.locator("#pictures img").first
+    old = page.locator("#picture img").first
     before = old.get_attribute("src") if old.count() else None
     page.locator(press).click()
-    picture = page.locator("#pictures img").first
+    picture = page.locator("#picture img").first
     expect(picture).not_to_have_attribute("src", before or "")
-    return page.locator("#sketches img").first.get_attribute("src"), picture.get_attribute("src")
+    return page.locator("#sketch img").first.get_attribute("src"), picture.get_attribute("src")
 
 
 def content(page, address: str) -> bytes:

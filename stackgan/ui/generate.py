@@ -1,81 +1,124 @@
 """The Generate tab and the /generate endpoint: a caption becomes a sketch, then a picture."""
 
-# No `from __future__ import annotations` here: gr.api reads the annotations of `api`.
-import html
-import time
+# No `from __future__ import annotations` here: Gradio reads the annotations of `api` and `pick`.
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import gradio as gr
 
 from stackgan.latents import MAX_TRUNCATION
-from stackgan.text import MAX_CAPTION_CHARACTERS
-from stackgan.ui import checks, examples
-from stackgan.ui.checkpoints import Checkpoints
-from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, download
-from stackgan.ui.files import bundle, file_name, new_folder, write_pngs
+from stackgan.ui import checks, drawing, examples
+from stackgan.ui.controls import ROLL, chosen_epsilon
+from stackgan.ui.drawing import Drawing
+from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE
+from stackgan.ui.generate_layout import (
+    BEFORE_AFTER,
+    CANNOT_RANK,
+    MAX_BEST_OF,
+    MAX_SAMPLES,
+    RANKS,
+    SIDE_BY_SIDE,
+    Layout,
+    lay_out,
+    samples_of,
+)
+from stackgan.ui.generate_shown import Held, Shown, held, shown
+from stackgan.ui.tab import Tab
 
-MAX_SAMPLES = 8
+MAX_DRAWN = 32  # pictures of one press, candidates that are not shown included
+# Of two counts the one that was moved stays and the other gives way, down to what a press may draw.
+GIVE_WAY = f"(moved, other) => Math.max(1, Math.min(other, Math.floor({MAX_DRAWN} / moved)))"
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """What exists so far: Stage-I's files, then Stage-II's too, and what reproduces each picture."""
+class Generate(Tab):
+    """Handlers of the tab and its endpoint."""
 
-    sketches: list[str]  # N paths of PNGs
-    pictures: list[str]  # N paths, or none yet
-    settings: list[dict]
-    report: str  # HTML: the settings used and the time each stage took
-
-
-class Generate:
-    """Handlers of the tab, plain functions of what the visitor set, and its layout (`build`)."""
-
-    def __init__(self, checkpoints: Checkpoints):
-        self.checkpoints = checkpoints
+    name = "Generate"
 
     def draw(
-        self, caption, seed, hold, samples, truncation, mean, epsilon_seed, checkpoint
-    ) -> Iterator[tuple]:
-        """One press of Generate: yields when Stage-I is there and again when Stage-II is.
+        self,
+        caption,
+        seed,
+        hold,
+        samples,
+        truncation,
+        mean,
+        epsilon_seed,
+        checkpoint,
+        best_of=1,
+    ) -> Iterator[Shown]:
+        """One press of Generate: yields when Stage-I is there and with each batch of Stage-II.
 
-        `hold` keeps `seed`; without it every press takes a fresh one. `mean` is ε = 0. Yields
-        (seed, mean, epsilon_seed, sketches, pictures, sketch download, picture download, report),
-        the galleries as (path, text) pairs.
+        `hold` keeps `seed`; without it every press takes a fresh one. `mean` is ε = 0. Of
+        `samples` × `best_of` drawings the best `samples` are shown; the seeds run on from `seed`.
         """
+        values = {
+            "caption": caption,
+            "seed": seed if hold else checks.fresh_seed(),
+            "hold": True,
+            "samples": samples,
+            "truncation": truncation,
+            "mean": mean,
+            "epsilon_seed": epsilon_seed,
+            "checkpoint": checkpoint,
+            "best_of": best_of,
+        }
         with checks.errors_in_words():
-            if not hold:
-                seed = checks.fresh_seed()
-            chosen = None if mean else epsilon_seed
-            if not mean and epsilon_seed is None:
-                raise ValueError("with ε drawn at random the ε seed must not be empty")
-            for drawing in self._stages(caption, seed, samples, truncation, chosen, checkpoint):
-                yield (
-                    seed,
-                    mean,
-                    epsilon_seed,
-                    _gallery(drawing.sketches, drawing.settings, "Stage-I sketch"),
-                    _gallery(drawing.pictures, drawing.settings, "Stage-II picture"),
-                    _download(drawing.sketches, "sketch", "sketches"),
-                    _download(drawing.pictures, "picture", "pictures"),
-                    drawing.report,
-                )
+            for drawn in self._drawings(
+                caption,
+                values["seed"],
+                samples,
+                truncation,
+                chosen_epsilon(mean, epsilon_seed),
+                checkpoint,
+                best_of,
+            ):
+                yield shown(self.name, values, drawn)
 
     def resample_z(
-        self, caption, seed, hold, samples, truncation, mean, epsilon_seed, checkpoint
-    ) -> Iterator[tuple]:
+        self, caption, seed, hold, samples, truncation, mean, epsilon_seed, checkpoint, best_of=1
+    ) -> Iterator[Shown]:
         """The same caption and ε with a fresh z; parameters and yields are those of `draw`."""
         fresh = checks.fresh_seed()
         yield from self.draw(
-            caption, fresh, True, samples, truncation, mean, epsilon_seed, checkpoint
+            caption, fresh, True, samples, truncation, mean, epsilon_seed, checkpoint, best_of
         )
 
     def resample_epsilon(
-        self, caption, seed, hold, samples, truncation, mean, epsilon_seed, checkpoint
-    ) -> Iterator[tuple]:
+        self, caption, seed, hold, samples, truncation, mean, epsilon_seed, checkpoint, best_of=1
+    ) -> Iterator[Shown]:
         """The same caption and z with a fresh ε; parameters and yields are those of `draw`."""
         fresh = checks.fresh_seed()
-        yield from self.draw(caption, seed, True, samples, truncation, False, fresh, checkpoint)
+        yield from self.draw(
+            caption, seed, True, samples, truncation, False, fresh, checkpoint, best_of
+        )
+
+    def pick(self, drawn: Drawing | None, event: gr.SelectData) -> Held:
+        """A click on a picture of the grid: it is shown large and its noise is held.
+
+        From then on a press draws this noise alone, whatever the words.
+        """
+        with checks.errors_in_words():
+            if drawn is None:
+                raise ValueError("there are no pictures yet: press Generate")
+            return held(drawn, event.index)
+
+    def values(self, settings: dict) -> dict | None:
+        """Control values that draw the picture of a PNG again; None for one of another tab."""
+        own = {"caption", "seed", "epsilon_seed", "truncation", "checkpoint"}
+        if not own <= settings.keys() <= own | {"score", "stage"} or settings["seed"] is None:
+            return None
+        epsilon_seed = settings["epsilon_seed"]
+        return {
+            "caption": settings["caption"],
+            "seed": settings["seed"],
+            "hold": True,
+            "samples": 1,
+            "truncation": settings["truncation"],
+            "mean": epsilon_seed is None,
+            "epsilon_seed": 0 if epsilon_seed is None else epsilon_seed,
+            "checkpoint": settings["checkpoint"],
+            "best_of": 1,
+        }
 
     def api(
         self,
@@ -85,207 +128,143 @@ class Generate:
         truncation: float = 1.0,
         epsilon_seed: int | None = None,
         checkpoint: str | None = None,
+        best_of: int = 1,
     ) -> tuple[list[gr.FileData], list[gr.FileData], list[dict]]:
         """Draw pictures of a caption with StackGAN: 64×64 sketches and 256×256 pictures.
 
         Args:
             caption: A sentence that describes the picture, at most 500 characters.
             seed: Seed of z, 0 to 4294967295; sample i has seed + i. A fresh one when null.
-            samples: How many pictures, 1 to 8.
+            samples: How many pictures, 1 to 16.
             truncation: Scale of z, 0 (typical) to 1.5 (varied).
             epsilon_seed: Seed of ε in Conditioning Augmentation; null holds ε at 0.
             checkpoint: Name of the checkpoint; the default one when null.
+            best_of: Draw this many for each sample, 1 to 16 and at most 32 in all, and return those
+                that fit the caption best, best first. Needs a checkpoint with a text-image scorer.
 
         Returns:
             Stage-I sketches, PNG files with their settings inside.
             Stage-II pictures, PNG files; empty for a checkpoint of one stage.
-            Settings that reproduce each picture.
+            Settings that reproduce each picture, with its score where best_of is above 1.
         """
         with checks.errors_in_words():
             seed = checks.fresh_seed() if seed is None else seed
-            *_, last = self._stages(caption, seed, samples, truncation, epsilon_seed, checkpoint)
+            *_, last = self._drawings(
+                caption, seed, samples, truncation, epsilon_seed, checkpoint, best_of
+            )
         files = ([gr.FileData(path=p) for p in paths] for paths in (last.sketches, last.pictures))
         return *files, last.settings
 
-    def _stages(
-        self, caption, seed, samples, truncation, epsilon_seed, checkpoint
+    def _drawings(
+        self, caption, seed, samples, truncation, epsilon_seed, checkpoint, best_of
     ) -> Iterator[Drawing]:
-        count = checks.whole(samples, "the number of samples", 1, MAX_SAMPLES)
+        """What is asked for, checked, then drawn."""
+        samples = checks.whole(samples, "the number of samples", 1, MAX_SAMPLES)
+        best_of = checks.whole(best_of, "best of", 1, MAX_BEST_OF)
+        count = samples * best_of
+        if count > MAX_DRAWN:
+            raise ValueError(
+                f"{samples} samples, each the best of {best_of}, are {count} drawings, and "
+                f"{MAX_DRAWN} are the limit: choose fewer of either"
+            )
         truncation = checks.number(truncation, "truncation", 0, MAX_TRUNCATION)
         seeds = checks.seeds_from(checks.seed(seed), count)
         epsilon_seeds = None
         if epsilon_seed is not None:
             epsilon_seeds = checks.seeds_from(checks.seed(epsilon_seed, "the ε seed"), count)
         pipeline = self.checkpoints.pipeline(checkpoint)
-        inputs = pipeline.prepare(
-            [caption], seeds, epsilon_seeds=epsilon_seeds, truncation=truncation
-        )
-        folder = new_folder()
-
-        def written(images, stage: int) -> list[str]:
-            names = [file_name(s["caption"], s["seed"], stage) for s in inputs.settings]
-            return write_pngs(images, folder, names, inputs.settings, stage)
-
-        start = time.perf_counter()
-        sketches = pipeline.sketch(inputs)
-        times = [_timed("Stage-I", sketches, start)]
-        sketch_files = written(sketches, 1)
-        yield Drawing(sketch_files, [], inputs.settings, _report(inputs.settings, times))
-        if pipeline.config.stages == 2:
-            start = time.perf_counter()
-            images = pipeline.refine(sketches, inputs)
-            times.append(_timed("Stage-II", images, start))
-            report = _report(inputs.settings, times)
-            yield Drawing(sketch_files, written(images, 2), inputs.settings, report)
+        request = drawing.Request(caption, seeds, epsilon_seeds, truncation, samples)
+        yield from drawing.draw(pipeline, request)
 
     def build(self, chooser: gr.Dropdown) -> None:
         """Lay out the tab and connect it; `chooser` holds the checkpoint's name."""
-        offered = examples.captions(self.checkpoints.names[0])
-        with gr.Row(equal_height=True):
-            caption = gr.Textbox(
-                label=f"Caption: one sentence, at most {MAX_CAPTION_CHARACTERS} characters",
-                value=offered[0] if offered else "",
-                placeholder="Describe the picture in a sentence",
-                max_lines=4,
-                scale=6,
-                min_width=280,
-                elem_id="caption",
-            )
-            go = gr.Button(
-                "Generate", variant="primary", scale=1, min_width=150, elem_id="generate"
-            )
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=9, min_width=320):
-                with gr.Row(equal_height=True, elem_classes="stages"):
-                    sketches = _stage_gallery("Stage-I · sketch", "sketches", "sketch")
-                    pictures = _stage_gallery("Stage-II · picture", "pictures", "picture")
-                with gr.Row(elem_classes="downloads"):
-                    save_sketch = gr.DownloadButton(
-                        "Download sketch", interactive=False, min_width=140, elem_id="save-sketch"
-                    )
-                    save_picture = gr.DownloadButton(
-                        "Download picture", interactive=False, min_width=140, elem_id="save-picture"
-                    )
-                report = gr.HTML(
-                    "<p>The sketch appears first; its picture follows.</p>",
-                    elem_id="report",
-                    elem_classes="report",
-                )
-            with gr.Column(scale=4, min_width=290):
-                with gr.Row(equal_height=True):
-                    seed = gr.Number(0, label="Seed of z", scale=2, min_width=120, elem_id="seed")
-                    dice = gr.Button("⚄ Roll", scale=1, min_width=90, elem_id="dice")
-                hold = gr.Checkbox(
-                    label="Hold the noise",
-                    info="The same seed at every press, so that only the words change.",
-                    elem_id="hold",
-                )
-                samples = gr.Slider(1, MAX_SAMPLES, 1, step=1, label="Samples", elem_id="samples")
-                with gr.Row():
-                    new_z = gr.Button("Resample z", min_width=110, elem_id="resample-z")
-                    new_epsilon = gr.Button("Resample ε", min_width=110, elem_id="resample-epsilon")
-                with gr.Accordion("Truncation and ε", open=False):
-                    truncation = gr.Slider(
-                        0,
-                        MAX_TRUNCATION,
-                        1,
-                        step=0.05,
-                        label="Truncation",
-                        info="Scale of z: lower is more typical, higher more varied.",
-                        elem_id="truncation",
-                    )
-                    mean = gr.Checkbox(
-                        True,
-                        label="ε = 0",
-                        info="Condition on the mean μ of the caption instead of a random draw.",
-                        elem_id="mean",
-                    )
-                    epsilon_seed = gr.Number(
-                        0, label="Seed of ε", info="Used when ε is not 0.", elem_id="epsilon-seed"
-                    )
-        dataset = gr.Dataset(
-            label="Examples",
-            components=[gr.Textbox(visible=False)],
-            samples=[[text] for text in offered],
-            samples_per_page=len(offered) or 1,
-            visible=bool(offered),
-            elem_id="examples",
+        at = lay_out(examples.captions(self.checkpoints.names[0]))
+        self.controls = {
+            "caption": at.caption,
+            "seed": at.seed,
+            "hold": at.hold,
+            "samples": at.samples,
+            "truncation": at.truncation,
+            "mean": at.mean,
+            "epsilon_seed": at.epsilon_seed,
+            "checkpoint": chooser,
+            "best_of": at.best_of,
+        }
+        self.record = at.record
+        self.pictures = [at.sketch, at.grid]
+        self._shown = [getattr(at, name) for name in Shown._fields]
+        # Progress lies over Stage-II alone, so that the sketch is seen while the picture is drawn.
+        self._options = {
+            **ONE_AT_A_TIME,
+            **PRIVATE,
+            "show_progress_on": [at.picture, at.before_after],
+        }
+        self._draw_on([at.generate.click, at.caption.submit], self.draw)
+        self._draw_on(at.resample_z.click, self.resample_z)
+        self._draw_on(at.resample_epsilon.click, self.resample_epsilon)
+        picked = at.examples.click(
+            lambda row: row[0], at.examples, at.caption, queue=False, **PRIVATE
+        )
+        self.draw_after(picked)
+        self._connect_views(at)
+        self._connect_choices(at, chooser)
+        gr.api(self.api, api_name="generate", **ONE_AT_A_TIME)
+
+    def draw_after(self, event: gr.events.Dependency) -> None:
+        """Draw with the controls as they stand once `event` is done."""
+        self._draw_on(event.then, self.draw)
+
+    def _draw_on(self, triggers, handler) -> None:
+        inputs = list(self.controls.values())
+        if callable(triggers):
+            triggers(handler, inputs, self._shown, **self._options)
+        else:
+            gr.on(triggers, handler, inputs, self._shown, **self._options)
+
+    def _connect_views(self, at: Layout) -> None:
+        """Which picture is seen large, and how; none of it needs the model."""
+        changed = [getattr(at, name) for name in Held._fields]
+        at.grid.select(self.pick, at.drawn, changed, queue=False, **PRIVATE)
+        at.view.change(_seen, at.view, [at.stages, at.slider_view], queue=False, **PRIVATE)
+        # The line of the ImageSlider is dragged; this moves it by keyboard too.
+        at.divide.input(
+            None,
+            at.divide,
+            at.before_after,
+            js="(place) => ({ __type__: 'update', slider_position: place })",
+            trigger_mode="always_last",
         )
 
-        settings = [caption, seed, hold, samples, truncation, mean, epsilon_seed, chooser]
-        saves = [save_sketch, save_picture]
-        shown = [seed, mean, epsilon_seed, sketches, pictures, *saves, report]
-        # Progress lies over Stage-II alone, so that the sketch is seen while the picture is drawn.
-        model = {**ONE_AT_A_TIME, **PRIVATE, "show_progress_on": pictures}
-        gr.on([go.click, caption.submit], self.draw, settings, shown, **model)
-        new_z.click(self.resample_z, settings, shown, **model)
-        new_epsilon.click(self.resample_epsilon, settings, shown, **model)
-        picked = dataset.click(lambda row: row[0], dataset, caption, queue=False, **PRIVATE)
-        picked.then(self.draw, settings, shown, **model)
+    def _connect_choices(self, at: Layout, chooser: gr.Dropdown) -> None:
+        """Controls that move other controls."""
         # A seed that the visitor chose is meant to be used: hold it.
-        seed.input(None, None, hold, js="() => true")
-        dice.click(
+        at.seed.input(None, None, at.hold, js="() => true")
+        at.dice.click(
             None,
             None,
-            [seed, hold],
-            js=f"() => [Math.floor(Math.random() * {checks.FRESH_SEEDS}), true]",
+            [at.seed, at.hold],
+            js=f"() => [{ROLL}, true]",
         )
-        chooser.change(_offer, [chooser, caption], [dataset, caption], queue=False, **PRIVATE)
-        gr.api(self.api, api_name="generate", **ONE_AT_A_TIME)
+        at.samples.input(None, [at.samples, at.best_of], at.best_of, js=GIVE_WAY)
+        at.best_of.input(None, [at.best_of, at.samples], at.samples, js=GIVE_WAY)
+        offered = [at.examples, at.caption]
+        chooser.change(_offer, [chooser, at.caption], offered, queue=False, **PRIVATE)
+        # Without triggers: when the page is opened, and when another checkpoint is chosen.
+        gr.on(None, self.offer_ranking, chooser, at.best_of, queue=False, **PRIVATE)
+
+    def offer_ranking(self, checkpoint) -> gr.Slider:
+        """Best of, for a checkpoint that can rank; switched off, with the reason, for another."""
+        with checks.errors_in_words():
+            if self.checkpoints.pipeline(checkpoint).can_match:
+                return gr.Slider(interactive=True, info=RANKS)
+        return gr.Slider(value=1, interactive=False, info=CANNOT_RANK)
+
+
+def _seen(view: str) -> tuple:
+    return gr.Row(visible=view == SIDE_BY_SIDE), gr.Column(visible=view == BEFORE_AFTER)
 
 
 def _offer(checkpoint: str, caption: str) -> tuple:
     offered = examples.captions(checkpoint)
-    dataset = gr.Dataset(samples=[[text] for text in offered], visible=bool(offered))
+    dataset = gr.Dataset(samples=samples_of(offered), visible=bool(offered))
     return dataset, examples.replaced(caption, offered)
-
-
-def _stage_gallery(label: str, elem_id: str, kind: str) -> gr.Gallery:
-    return gr.Gallery(
-        label=label,
-        format="png",
-        columns=2,
-        object_fit="contain",
-        height="auto",
-        min_width=140,
-        interactive=False,
-        buttons=["download", "fullscreen"],
-        elem_id=elem_id,
-        elem_classes=["stage", kind],
-    )
-
-
-def _gallery(paths: list[str], settings: list[dict], kind: str) -> list[tuple[str, str]]:
-    """Pictures with the texts that stand for them."""
-    return [
-        (path, f"{kind} of “{record['caption']}”, seed {record['seed']}")
-        for path, record in zip(paths, settings, strict=False)
-    ]
-
-
-def _download(paths: list[str], one: str, many: str) -> gr.DownloadButton:
-    what = one if len(paths) < 2 else f"{len(paths)} {many}"
-    return download(bundle(paths), label=f"Download {what}")
-
-
-def _timed(stage: str, images, start: float) -> str:
-    milliseconds = 1000 * (time.perf_counter() - start)
-    return f"{stage} {images.shape[-1]} × {images.shape[-2]} in {milliseconds:.0f} ms"
-
-
-def _report(settings: list[dict], times: list[str]) -> str:
-    first, last = settings[0], settings[-1]
-
-    def span(key: str) -> str:
-        return f"{first[key]}" if len(settings) == 1 else f"{first[key]} … {last[key]}"
-
-    epsilon = "ε = 0" if first["epsilon_seed"] is None else f"ε seed {span('epsilon_seed')}"
-    seed = "seed" if len(settings) == 1 else "seeds"
-    used = [
-        f"{seed} {span('seed')}",
-        epsilon,
-        f"truncation {first['truncation']:g}",
-        html.escape(first["checkpoint"]),
-        *times,
-    ]
-    return f"<p>“{html.escape(first['caption'])}”</p><p>{' · '.join(used)}</p>"

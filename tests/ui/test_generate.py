@@ -2,53 +2,119 @@
 
 import math
 import zipfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from conftest import pixels
+import torch
+from conftest import fake_encoder, pixels
 from PIL import Image, ImageChops, ImageStat
 
 gr = pytest.importorskip("gradio")
 
 from stackgan.images import read_settings  # noqa: E402
-from stackgan.ui.generate import MAX_SAMPLES, Generate  # noqa: E402
+from stackgan.ui.checkpoints import Checkpoints  # noqa: E402
+from stackgan.ui.generate import MAX_DRAWN, Generate  # noqa: E402
+from stackgan.ui.generate_layout import MAX_BEST_OF, MAX_SAMPLES  # noqa: E402
 
 CAPTION = "this flower has yellow petals"
 
 
+class Judged:
+    """A pipeline with a scorer and known captions of a test's own making; the rest is real.
+
+    Its scorer likes pictures of large seeds.
+    """
+
+    def __init__(self, pipeline, can_match=True, far=False):
+        self._pipeline, self.can_match, self.refined = pipeline, can_match, 0
+        self.known = SimpleNamespace(
+            subject="flowers <i>",
+            is_far=lambda embeddings: [far] * len(embeddings),
+            nearest=lambda embeddings, count: [
+                [("a rose", 0.2), ("a tulip", 0.1), ("a daisy", 0.0)][:count] for _ in embeddings
+            ],
+        )
+
+    def __getattr__(self, name):
+        return getattr(self._pipeline, name)
+
+    def match(self, images, inputs):
+        assert images.shape[-1] in (64, 256)
+        return torch.tensor([record["seed"] / 100 for record in inputs.settings])
+
+    def refine(self, sketches, inputs):
+        self.refined += 1
+        return self._pipeline.refine(sketches, inputs)
+
+
+def tab_of(pipeline) -> Generate:
+    return Generate(SimpleNamespace(pipeline=lambda name=None: pipeline, names=["flowers"]))
+
+
+def pressed(tab, handler="draw", **settings):
+    """Press Generate; returns the generator of all yields. Keyword arguments replace settings."""
+    values = {
+        "caption": CAPTION,
+        "seed": 7,
+        "hold": True,
+        "samples": 1,
+        "truncation": 1.0,
+        "mean": True,
+        "epsilon_seed": 0,
+        "checkpoint": None,
+        "best_of": 1,
+    } | settings
+    return getattr(tab, handler)(**values)
+
+
 @pytest.fixture
-def generate(checkpoints):
+def judged(checkpoints):
+    return Judged(checkpoints.pipeline())
+
+
+@pytest.fixture
+def generate(judged):
     """Press Generate; returns every yield. Keyword arguments replace the settings."""
-    tab = Generate(checkpoints)
+    tab = tab_of(judged)
+    return lambda handler="draw", **settings: list(pressed(tab, handler, **settings))
 
-    def press(handler="draw", **settings):
-        values = {
-            "caption": CAPTION,
-            "seed": 7,
-            "hold": True,
-            "samples": 1,
-            "truncation": 1.0,
-            "mean": True,
-            "epsilon_seed": 0,
-            "checkpoint": None,
-        } | settings
-        return list(getattr(tab, handler)(**values))
 
-    return press
+def same_picture(a, b) -> bool:
+    """Nearly: a fast engine may round a batch otherwise than a single picture."""
+    return max(ImageStat.Stat(ImageChops.difference(Image.open(a), Image.open(b))).mean) < 2
+
+
+def picked(drawn, index):
+    return Generate(None).pick(drawn, gr.SelectData(None, {"index": index, "value": None}))
 
 
 def test_the_sketch_is_shown_before_the_picture(generate):
     first, second = generate()
-    assert [len(step[3]) for step in (first, second)] == [1, 1]
-    assert [len(step[4]) for step in (first, second)] == [0, 1]
-    assert first[3] == second[3]
-    assert Image.open(second[3][0][0]).size == (64, 64)
-    assert Image.open(second[4][0][0]).size == (256, 256)
+    assert Image.open(first.sketch.value["path"]).size == (64, 64)
+    assert first.picture.value is None
+    assert first.before_after is None
+    assert not first.save_picture.interactive
+    assert second.sketch.value["path"] == first.sketch.value["path"]
+    assert Image.open(second.picture.value["path"]).size == (256, 256)
+    assert CAPTION in second.picture.alt_text
+
+
+def test_before_and_after_are_of_one_size_and_the_sketch_keeps_its_pixels(generate):
+    *_, last = generate()
+    before, after = (Image.open(path) for path in last.before_after)
+    assert before.size == after.size == (256, 256)
+    assert after.tobytes() == pixels(last.picture.value["path"])
+    sketch = Image.open(last.sketch.value["path"])
+    assert [before.getpixel((4 * i + k, 9)) for i in (0, 7, 63) for k in (0, 3)] == [
+        sketch.getpixel((i, 2)) for i in (0, 7, 63) for _ in range(2)
+    ]
 
 
 def test_pictures_are_pngs_that_carry_their_settings_and_a_text(generate):
     *_, last = generate(samples=2, mean=False, epsilon_seed=3, truncation=0.5)
-    for stage, gallery in ((1, last[3]), (2, last[4])):
-        for i, (path, text) in enumerate(gallery):
+    for stage, paths in ((1, last.drawn.sketches), (2, last.drawn.pictures)):
+        for i, path in enumerate(paths):
             assert Image.open(path).format == "PNG"
             assert read_settings(path) == {
                 "caption": CAPTION,
@@ -58,52 +124,192 @@ def test_pictures_are_pngs_that_carry_their_settings_and_a_text(generate):
                 "checkpoint": "flowers",
                 "stage": stage,
             }
-            assert CAPTION in text
-            assert f"seed {7 + i}" in text
+    assert [item["caption"] for item in last.grid.value] == ["seed 7", "seed 8"]
 
 
 def test_sample_i_is_the_picture_of_seed_plus_i(generate):
     *_, batch = generate(samples=3)
     *_, alone = generate(seed=9)
-    batch, alone = batch[4][2][0], alone[4][0][0]
+    batch, alone = batch.drawn.pictures[2], alone.drawn.pictures[0]
     assert read_settings(batch) == read_settings(alone)
-    # A fast engine may round a batch otherwise than a single picture.
-    difference = ImageChops.difference(Image.open(batch), Image.open(alone))
-    assert max(ImageStat.Stat(difference).mean) < 2
+    assert same_picture(batch, alone)
+
+
+def test_sixteen_noises_come_batch_by_batch_into_the_grid(generate):
+    first, half, last = generate(samples=16)
+    sides = [
+        {Image.open(item["image"]["path"]).width for item in step.grid.value}
+        for step in (first, half, last)
+    ]
+    assert sides == [{64}, {64, 256}, {256}]
+    assert [len(step.grid.value) for step in (first, half, last)] == [16] * 3
+    assert (first.grid.visible, last.save_picture.label) == (True, "Download 16 pictures")
+
+
+def test_one_noise_has_no_grid(generate):
+    assert generate()[-1].grid.visible == "hidden"
 
 
 def test_held_noise_stays_and_free_noise_is_fresh_and_shown(generate):
-    assert generate(hold=True)[-1][0] == 7
-    seeds = {generate(hold=False)[-1][0] for _ in range(4)}
+    assert generate(hold=True)[-1].seed == 7
+    seeds = {generate(hold=False)[-1].seed for _ in range(4)}
     assert len(seeds | {7}) > 2
     *_, free = generate(hold=False, seed=None)
-    assert read_settings(free[4][0][0])["seed"] == free[0]
-    assert f"seed {free[0]}" in free[-1]
+    assert read_settings(free.drawn.pictures[0])["seed"] == free.seed
+    assert f"seed {free.seed}" in free.report
 
 
 def test_resample_z_keeps_epsilon_and_resample_epsilon_keeps_z(generate):
     *_, z = generate("resample_z", mean=False, epsilon_seed=5)
-    assert z[0] != 7
-    assert z[1:3] == (False, 5)
+    assert z.seed != 7
+    assert (z.mean, z.epsilon_seed) == (False, 5)
     *_, epsilon = generate("resample_epsilon", hold=False)
-    assert epsilon[0] == 7
-    assert epsilon[1] is False
-    assert pixels(epsilon[4][0][0]) != pixels(generate()[-1][4][0][0])
+    assert epsilon.seed == 7
+    assert epsilon.mean is False
+    assert pixels(epsilon.drawn.pictures[0]) != pixels(generate()[-1].drawn.pictures[0])
+
+
+def test_a_click_makes_a_picture_the_held_noise(generate):
+    *_, last = generate(samples=9, mean=False, epsilon_seed=3)
+    held = picked(last.drawn, 4)
+    assert (held.seed, held.mean, held.epsilon_seed) == (11, False, 7)
+    assert (held.hold, held.samples, held.best_of) == (True, 1, 1)
+    assert held.picture.value["path"] == last.drawn.pictures[4]
+    assert pixels(held.before_after[1]) == pixels(last.drawn.pictures[4])
+    assert "Seed 11 is held" in held.report
+
+    settings = {"seed": held.seed, "mean": held.mean, "epsilon_seed": held.epsilon_seed}
+    *_, again = generate(**settings)
+    assert same_picture(again.drawn.pictures[0], last.drawn.pictures[4])
+
+
+def test_a_click_on_pictures_that_are_gone_is_told_in_words(generate):
+    *_, last = generate(samples=2)
+    with pytest.raises(gr.Error, match="no pictures yet"):
+        picked(None, 0)
+    for path in last.drawn.pictures:
+        Path(path).unlink()
+    with pytest.raises(gr.Error, match="no longer here"):
+        picked(last.drawn, 1)
+
+
+def test_the_best_of_many_are_shown_with_their_scores(generate):
+    first, *_, last = generate(samples=2, best_of=5)
+    assert len(first.drawn.sketches) == 10
+    assert [record["seed"] for record in last.drawn.settings] == [16, 15]
+    assert [record["score"] for record in last.drawn.settings] == [0.16, 0.15]
+    assert [item["caption"] for item in last.grid.value] == [
+        "seed 16 · score 0.16",
+        "seed 15 · score 0.15",
+    ]
+    assert "best 2 of 10" in last.report
+    assert "scores 0.16 … 0.15" in last.report
+    for path, sketch, seed in zip(last.drawn.pictures, last.drawn.sketches, (16, 15), strict=True):
+        assert read_settings(path)["score"] == seed / 100
+        assert read_settings(sketch)["seed"] == seed
+
+
+def test_the_record_draws_the_same_pictures_again(generate):
+    for settings in (
+        {"hold": False},
+        {"samples": 2, "best_of": 3},
+        {"best_of": 4, "mean": False, "epsilon_seed": 20},
+    ):
+        *steps, last = generate(**settings)
+        assert all(step.record == gr.skip() for step in steps)
+        assert last.record["tab"] == "Generate"
+        *_, again = generate(**last.record["values"])
+        for old, new in zip(last.drawn.pictures, again.drawn.pictures, strict=True):
+            assert read_settings(old)["seed"] == read_settings(new)["seed"]
+            assert same_picture(old, new)
+
+
+def test_a_single_winner_is_recorded_without_the_ranking(generate):
+    *_, last = generate(best_of=4, mean=False, epsilon_seed=20)
+    values = last.record["values"]
+    assert (values["seed"], values["epsilon_seed"], values["best_of"]) == (10, 23, 1)
+    assert (last.seed, last.epsilon_seed) == (7, 20)  # the same press ranks the same again
+
+
+def test_a_png_draws_its_picture_again(generate):
+    *_, last = generate(best_of=4, mean=False, epsilon_seed=20)
+    values = Generate(None).values(read_settings(last.drawn.pictures[0]))
+    assert values == last.record["values"]
+    *_, again = generate(**values)
+    assert same_picture(again.drawn.pictures[0], last.drawn.pictures[0])
+
+
+def test_a_png_of_another_tab_is_not_taken():
+    own = {"caption": "a", "seed": 1, "epsilon_seed": None, "truncation": 1, "checkpoint": "f"}
+    assert Generate(None).values(own) is not None
+    assert Generate(None).values({**own, "radius": 2}) is None
+    assert Generate(None).values({"captions": ["a", "b"], "seed": None}) is None
+
+
+def test_the_record_holds_every_control(generate, checkpoints):
+    with gr.Blocks():
+        tab = Generate(checkpoints)
+        tab.build(gr.Dropdown(["flowers"]))
+    *_, last = generate()
+    assert list(last.record["values"]) == list(tab.controls)
+    assert last.record["values"]["checkpoint"] == "flowers"
+
+
+def test_an_unfamiliar_caption_is_drawn_with_a_word_about_what_is_known(checkpoints):
+    tab = tab_of(Judged(checkpoints.pipeline(), far=True))
+    first, last = pressed(tab, caption="a red lorry")
+    for step in (first, last):
+        assert "has seen only flowers &lt;i&gt;" in step.report
+        assert "“a rose” and “a tulip”" in step.report
+    assert len(last.drawn.pictures) == 1
+
+
+def test_a_familiar_caption_is_drawn_without_a_word(generate, judged):
+    assert "has seen only" not in generate()[-1].report
+    judged.known = None
+    assert "has seen only" not in generate()[-1].report
+
+
+def test_best_of_is_off_where_nothing_can_rank(checkpoints):
+    tab = tab_of(Judged(checkpoints.pipeline(), can_match=False))
+    control = tab.offer_ranking(None)
+    assert (control.value, control.interactive) == (1, False)
+    assert "no text-image scorer" in control.info
+    assert tab_of(Judged(checkpoints.pipeline())).offer_ranking(None).interactive
+    with pytest.raises(gr.Error, match="no text-image scorer"):
+        list(pressed(tab, best_of=2))
+    assert len(list(pressed(tab))) == 2
+
+
+def test_no_batch_is_drawn_for_somebody_who_left(judged):
+    steps = pressed(tab_of(judged), samples=MAX_SAMPLES, best_of=2)
+    next(steps)
+    next(steps)
+    assert judged.refined == 1
+    steps.close()
+    assert judged.refined == 1
+
+
+def test_a_checkpoint_of_one_stage_ranks_its_sketches(checkpoint_folder):
+    checkpoints = Checkpoints(str(checkpoint_folder / "sketches"), encoder=fake_encoder)
+    *_, last = pressed(tab_of(Judged(checkpoints.pipeline())), best_of=3)
+    assert (len(last.drawn.sketches), last.drawn.pictures, last.before_after) == (1, (), None)
+    assert last.record["values"]["seed"] == 9
 
 
 def test_one_picture_downloads_as_itself_and_several_as_a_zip(generate):
     *_, one = generate()
-    assert read_settings(one[6].value["path"])["stage"] == 2
-    assert one[6].interactive
+    assert read_settings(one.save_picture.value["path"])["stage"] == 2
+    assert one.save_picture.interactive
     *_, many = generate(samples=3)
-    assert many[6].label == "Download 3 pictures"
-    with zipfile.ZipFile(many[6].value["path"]) as archive:
+    assert many.save_picture.label == "Download 3 pictures"
+    with zipfile.ZipFile(many.save_picture.value["path"]) as archive:
         assert len(archive.namelist()) == 3
 
 
 def test_captions_are_escaped_where_they_are_shown_as_html(generate):
     *_, last = generate(caption="a <b>red</b> flower")
-    assert "&lt;b&gt;red" in last[-1]
+    assert "&lt;b&gt;red" in last.report
 
 
 @pytest.mark.parametrize(
@@ -119,13 +325,15 @@ def test_captions_are_escaped_where_they_are_shown_as_html(generate):
         ({"seed": math.nan}, "seed is a whole number"),
         ({"seed": "seven"}, "seed is a whole number"),
         ({"seed": None}, "not nothing"),
-        ({"samples": MAX_SAMPLES + 1}, "number of samples is a whole number from 1 to 8"),
+        ({"samples": MAX_SAMPLES + 1}, "number of samples is a whole number from 1 to 16"),
         ({"samples": True}, "number of samples"),
+        ({"best_of": MAX_BEST_OF + 1}, "best of is a whole number from 1 to 16"),
+        ({"best_of": None}, "best of is a whole number"),
+        ({"samples": 11, "best_of": 3}, f"33 drawings, and {MAX_DRAWN} are the limit"),
         ({"truncation": math.inf}, "Truncation is a number from 0 to 1.5"),
         ({"truncation": "a" * 1000}, "Truncation is a number"),
         ({"mean": False, "epsilon_seed": None}, "ε seed must not be empty"),
         ({"mean": False, "epsilon_seed": 2**40}, "ε seed is a whole number"),
-        ({"checkpoint": "/etc"}, "no checkpoint '/etc' here"),
     ],
 )
 def test_bad_settings_of_generate_are_told_in_words(generate, settings, words):
@@ -134,3 +342,8 @@ def test_bad_settings_of_generate_are_told_in_words(generate, settings, words):
     assert words.lower() in error.value.message.lower()
     assert len(error.value.message) < 300
     assert error.value.print_exception is False
+
+
+def test_a_checkpoint_that_is_not_offered_is_told_in_words(checkpoints):
+    with pytest.raises(gr.Error, match="no checkpoint '/etc' here"):
+        list(pressed(Generate(checkpoints), checkpoint="/etc"))

@@ -19,8 +19,7 @@ CAPTION = "this flower has yellow petals"
 def test_a_checkpoint_of_one_stage_gives_sketches_alone(checkpoint_folder):
     checkpoints = Checkpoints(str(checkpoint_folder / "sketches"), encoder=fake_encoder)
     (only,) = Generate(checkpoints).draw(CAPTION, 7, True, 1, 1.0, True, 0, None)
-    assert len(only[3]) == 1
-    assert only[4] == []
+    assert (len(only.drawn.sketches), only.drawn.pictures) == (1, ())
     *_, last = Interpolate(checkpoints).draw("red", "blue", 3, True, None, False, None)
     assert last[1] == []
     assert Image.open(last[2]).size == (3 * 66 + 2, 68)
@@ -90,7 +89,10 @@ def test_the_api_is_two_documented_endpoints(checkpoints):
         info = client.view_api(return_format="dict")["named_endpoints"]
         assert set(info) == {"/generate", "/interpolate"}
         names = [p["parameter_name"] for p in info["/generate"]["parameters"]]
-        assert names == ["caption", "seed", "samples", "truncation", "epsilon_seed", "checkpoint"]
+        assert names == [
+            *("caption", "seed", "samples", "truncation", "epsilon_seed", "checkpoint"),
+            "best_of",
+        ]
         assert "Draw pictures of a caption" in info["/generate"]["description"]
 
         sketches, pictures, settings = client.predict(CAPTION, seed=7, api_name="/generate")

@@ -1,0 +1,165 @@
+"""How the Generate tab is laid out: every component, none of what it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from stackgan.text import MAX_CAPTION_CHARACTERS
+from stackgan.ui import examples
+from stackgan.ui.controls import seed_and_dice, stage_image, truncation_and_epsilon
+from stackgan.ui.generate_report import WAITING
+from stackgan.ui.tab import record_component
+
+MAX_SAMPLES = 16
+MAX_BEST_OF = 16  # candidates for each picture shown
+
+SIDE_BY_SIDE, BEFORE_AFTER = VIEWS = ("Side by side", "Before and after")
+RANKS = "Draw this many for each sample and keep those that fit the words best."
+CANNOT_RANK = "Off: this checkpoint brings no text-image scorer to rank pictures by."
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The tab's components; made inside the tab by `lay_out`."""
+
+    caption: gr.Textbox
+    generate: gr.Button
+    view: gr.Radio
+    stages: gr.Row  # the two images, side by side
+    sketch: gr.Image
+    picture: gr.Image
+    slider_view: gr.Column
+    before_after: gr.ImageSlider
+    divide: gr.Slider
+    grid: gr.Gallery
+    save_sketch: gr.DownloadButton
+    save_picture: gr.DownloadButton
+    report: gr.HTML
+    seed: gr.Number
+    dice: gr.Button
+    hold: gr.Checkbox
+    samples: gr.Slider
+    best_of: gr.Slider
+    resample_z: gr.Button
+    resample_epsilon: gr.Button
+    truncation: gr.Slider
+    mean: gr.Checkbox
+    epsilon_seed: gr.Number
+    examples: gr.Dataset
+    drawn: gr.State  # the Drawing that is shown
+    record: gr.JSON
+
+
+def lay_out(offered: list[str]) -> Layout:
+    """The components, in their places; `offered` are the examples, the first one typed in."""
+    parts = {"drawn": gr.State(), "record": record_component()}
+    with gr.Row(equal_height=True):
+        parts["caption"] = gr.Textbox(
+            label=f"Caption: one sentence, at most {MAX_CAPTION_CHARACTERS} characters",
+            value=offered[0] if offered else "",
+            placeholder="Describe the picture in a sentence",
+            max_lines=4,
+            scale=6,
+            min_width=280,
+            elem_id="caption",
+        )
+        parts["generate"] = gr.Button(
+            "Generate", variant="primary", scale=1, min_width=150, elem_id="generate"
+        )
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=9, min_width=320):
+            parts |= _results()
+        with gr.Column(scale=4, min_width=290):
+            parts |= _controls()
+    parts["examples"] = gr.Dataset(
+        label="Examples",
+        components=[gr.Textbox(visible=False)],
+        samples=samples_of(offered),
+        samples_per_page=len(examples.CAPTIONS["flowers"]),
+        visible=bool(offered),
+        elem_id="examples",
+    )
+    return Layout(**parts)
+
+
+def samples_of(captions: list[str]) -> list[list[str]]:
+    return [[caption] for caption in captions]
+
+
+def _results() -> dict:
+    parts = {}
+    parts["view"] = gr.Radio(
+        list(VIEWS), value=SIDE_BY_SIDE, show_label=False, label="View", elem_id="view"
+    )
+    with gr.Row(equal_height=True, elem_classes="stages") as parts["stages"]:
+        parts["sketch"] = stage_image("sketch", "sketch", "The sketch, once it is drawn")
+        parts["picture"] = stage_image("picture", "picture", "The picture, once it is drawn")
+    with gr.Column(visible=False, elem_classes="slider-view") as parts["slider_view"]:
+        parts["before_after"] = gr.ImageSlider(
+            label="Sketch left, picture right",
+            format="png",
+            type="filepath",
+            interactive=False,
+            buttons=["download", "fullscreen"],
+            elem_id="before-after",
+            elem_classes="stage",
+        )
+        parts["divide"] = gr.Slider(
+            0,
+            100,
+            50,
+            step=1,
+            label="Place of the line",
+            buttons=[],
+            elem_id="divide",
+        )
+    parts["grid"] = gr.Gallery(
+        label="Click a picture to hold its noise",
+        format="png",
+        columns=4,
+        fit_columns=False,
+        object_fit="contain",
+        height="auto",
+        allow_preview=False,
+        interactive=False,
+        buttons=[],
+        visible="hidden",
+        elem_id="noises",
+    )
+    with gr.Row(elem_classes="downloads"):
+        parts["save_sketch"] = gr.DownloadButton(
+            "Download sketch", interactive=False, min_width=140, elem_id="save-sketch"
+        )
+        parts["save_picture"] = gr.DownloadButton(
+            "Download picture", interactive=False, min_width=140, elem_id="save-picture"
+        )
+    parts["report"] = gr.HTML(
+        WAITING,
+        js_on_load="element.setAttribute('role', 'status')",  # read out when it changes
+        elem_id="report",
+        elem_classes="report",
+    )
+    return parts
+
+
+def _controls() -> dict:
+    parts = {}
+    parts["seed"], parts["dice"] = seed_and_dice("Seed of z", "seed")
+    parts["hold"] = gr.Checkbox(
+        label="Hold the noise",
+        info="The same seed at every press, so that only the words change.",
+        elem_id="hold",
+    )
+    parts["samples"] = gr.Slider(1, MAX_SAMPLES, 1, step=1, label="Samples", elem_id="samples")
+    parts["best_of"] = gr.Slider(
+        1, MAX_BEST_OF, 1, step=1, label="Best of", info=RANKS, elem_id="best-of"
+    )
+    with gr.Row():
+        parts["resample_z"] = gr.Button("Resample z", min_width=110, elem_id="resample-z")
+        parts["resample_epsilon"] = gr.Button(
+            "Resample ε", min_width=110, elem_id="resample-epsilon"
+        )
+    parts["truncation"], parts["mean"], parts["epsilon_seed"] = truncation_and_epsilon("generate")
+    return parts
