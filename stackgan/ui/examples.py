@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+from collections.abc import Iterator
+
 ARROW = " → "
 
 CAPTIONS = {
@@ -40,11 +44,31 @@ PAIRS = {
         ("a flower with red petals", "a flower with yellow petals"),
         ("a white flower with thin petals", "a round purple flower"),
         ("five round pink petals", "many thin orange petals"),
+        ("a flower with blue petals", "a flower with pink petals", "a flower with white petals"),
     ],
     "birds": [
         ("a red bird with black wings", "a blue bird"),
         ("a small yellow bird", "a large white bird"),
         ("a bird with a red breast", "a bird with a green breast"),
+        ("a yellow bird", "a brown bird", "a black bird"),
+    ],
+}
+
+# Captions that differ in the words in braces; see `spelled_out`.
+WORDS = {
+    "flowers": [
+        "this flower has {red, yellow, blue, white} petals",
+        "a flower with {round, pointed, ruffled, thin} pink petals",
+        "a {purple, white} flower with {few, many} petals",
+        "a white flower with a {yellow, brown, pink, green} center",
+        "an orange flower with {green leaves, many buds, dark spots}",
+    ],
+    "birds": [
+        "a {red, yellow, blue, white} bird with black wings",
+        "a brown bird with a {white, red, yellow, black} breast",
+        "a {small, large} grey bird with a {short, long} beak",
+        "a white bird with {black, grey, blue, brown} wings",
+        "a black bird {on a branch, on grass, on water, in flight}",
     ],
 }
 
@@ -54,14 +78,30 @@ def captions(checkpoint: str) -> list[str]:
     return _about(CAPTIONS, checkpoint)
 
 
-def pairs(checkpoint: str) -> list[tuple[str, str]]:
-    """Ends of interpolations for a checkpoint, by its name."""
+def pairs(checkpoint: str) -> list[tuple[str, ...]]:
+    """Interpolations for a checkpoint, by its name: two sentences, or more to go on through."""
     return _about(PAIRS, checkpoint)
+
+
+def words(checkpoint: str) -> list[str]:
+    """Patterns of captions that differ in a word, for a checkpoint, by its name."""
+    return _about(WORDS, checkpoint)
+
+
+def spelled_out(pattern: str) -> Iterator[str]:
+    """Every choice of the words in braces: “a {red, blue} flower” is two captions."""
+    parts = re.split(r"\{([^{}]*)\}", pattern)  # text, choices, text, … text
+    choices = [part.split(",") if i % 2 else [part] for i, part in enumerate(parts)]
+    return (
+        "".join(word.strip() if i % 2 else word for i, word in enumerate(words))
+        for words in itertools.product(*choices)
+    )
 
 
 def replaced(caption: str, offered: list[str]) -> str:
     """The caption for another checkpoint: what the visitor typed stays, an example is exchanged."""
     known = {c for group in CAPTIONS.values() for c in group}
+    known |= {pattern for group in WORDS.values() for pattern in group}
     known |= {c for group in PAIRS.values() for pair in group for c in pair}
     return offered[0] if offered and caption in known else caption
 

@@ -1,0 +1,92 @@
+"""Controls that tabs have in common, and what they mean."""
+
+from __future__ import annotations
+
+import html
+
+import gradio as gr
+
+from stackgan.latents import MAX_TRUNCATION
+from stackgan.ui import checks
+from stackgan.ui.events import PRIVATE
+
+ROLL = f"Math.floor(Math.random() * {checks.FRESH_SEEDS})"
+# A slider tells of its release by the mouse alone; with this before its input, by the keys too.
+KEYS_RELEASE_TOO = """(...values) => {
+    const slider = document.activeElement;
+    if (slider?.type === "range")
+        slider.onkeyup ??= () =>
+            slider.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
+    return values;
+}"""
+
+
+def seed_and_dice(label: str, elem_id: str) -> tuple[gr.Number, gr.Button]:
+    """A row of a seed and the button that rolls another."""
+    with gr.Row(equal_height=True):
+        seed = gr.Number(0, label=label, scale=2, min_width=120, elem_id=elem_id)
+        dice = gr.Button("⚄ Roll", scale=1, min_width=90, elem_id=f"{elem_id}-dice")
+    return seed, dice
+
+
+def truncation_and_epsilon(prefix: str) -> tuple[gr.Slider, gr.Checkbox, gr.Number]:
+    """The settings that most visitors leave alone, folded away: (truncation, mean, epsilon_seed)."""
+    with gr.Accordion("Truncation and ε", open=False):
+        truncation = gr.Slider(
+            0,
+            MAX_TRUNCATION,
+            1,
+            step=0.05,
+            label="Truncation",
+            info="Scale of z: lower is more typical, higher more varied.",
+            elem_id=f"{prefix}-truncation",
+        )
+        mean = gr.Checkbox(
+            True,
+            label="ε = 0",
+            info="Condition on the mean μ of the caption instead of a random draw.",
+            elem_id=f"{prefix}-mean",
+        )
+        epsilon_seed = gr.Number(
+            0, label="Seed of ε", info="Used when ε is not 0.", elem_id=f"{prefix}-epsilon-seed"
+        )
+    # A seed that the visitor chose is meant to be used.
+    epsilon_seed.input(None, None, mean, js="() => false", **PRIVATE)
+    return truncation, mean, epsilon_seed
+
+
+def chosen_epsilon(mean: object, epsilon_seed: object) -> int | None:
+    """The seed of ε, or None for ε = 0. Raises ValueError for what is no seed."""
+    if mean:
+        return None
+    if epsilon_seed is None:
+        raise ValueError("with ε drawn at random the ε seed must not be empty")
+    return checks.seed(epsilon_seed, "the ε seed")
+
+
+def stage_image(stage: str, elem_id: str | None, alt_text: str, **options: object) -> gr.Image:
+    """A picture of one stage, "sketch" or "picture", at the size that both have on the page."""
+    label = {"sketch": "Stage-I · sketch", "picture": "Stage-II · picture"}[stage]
+    return gr.Image(
+        label=label,
+        format="png",
+        type="filepath",
+        interactive=False,
+        buttons=["download", "fullscreen"],
+        min_width=120,
+        alt_text=alt_text,
+        elem_id=elem_id,
+        elem_classes=["stage", stage],
+        **options,
+    )
+
+
+def used(settings: dict) -> list[str]:
+    """What a picture was drawn with besides its caption, in words; HTML."""
+    epsilon = settings["epsilon_seed"]
+    return [
+        f"seed {settings['seed']}",
+        "ε = 0" if epsilon is None else f"ε seed {epsilon}",
+        f"truncation {settings['truncation']:g}",
+        html.escape(settings["checkpoint"]),
+    ]

@@ -1,0 +1,343 @@
+"""The Noise tab and the /noise endpoint: a walk in z around a held point, and ε alone."""
+
+# No `from __future__ import annotations` here: gr.api reads the annotations of `api`.
+import html
+from collections.abc import Iterator
+from dataclasses import replace
+
+import gradio as gr
+from torch import Tensor
+
+from stackgan.images import to_pictures
+from stackgan.pipeline import Inputs
+from stackgan.ui import checks, examples, places
+from stackgan.ui.checkpoints import Checkpoints
+from stackgan.ui.controls import KEYS_RELEASE_TOO, ROLL, chosen_epsilon, used
+from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE
+from stackgan.ui.files import new_folder, write_pngs
+from stackgan.ui.noise_layout import EPSILONS, MAP, Layout, lay_out
+from stackgan.ui.places import UNLOCKED, Place
+from stackgan.ui.tab import Tab, result_record
+
+# Where the mark stands on the map, for style.css.
+MARK = """(x, y) => {
+    document.documentElement.style.setProperty("--noise-x", x);
+    document.documentElement.style.setProperty("--noise-y", y);
+}"""
+
+
+class Noise(Tab):
+    """Handlers of the tab, plain functions of what the visitor set, and its layout (`build`).
+
+    Their parameters are the controls in the order of CONTROLS: `seed` of the z that the walk begins
+    at; `locked`, the steps from there to the centre of the map, as JSON; `directions`, `x`, `y` and
+    `radius` of the step from the centre (see latents.Step); `mean` is ε = 0.
+    """
+
+    name = "Noise"
+    CONTROLS = (
+        "caption",
+        "seed",
+        "locked",
+        "directions",
+        "x",
+        "y",
+        "radius",
+        "truncation",
+        "mean",
+        "epsilon_seed",
+        "checkpoint",
+    )
+
+    def __init__(self, checkpoints: Checkpoints):
+        super().__init__(checkpoints)
+        self._options: dict = {}
+
+    def draw(self, *controls) -> Iterator[tuple]:
+        """The place, the map around the centre and the row of ε.
+
+        Yields (sketch, picture, map, epsilons, report, go back, record) when the sketches are
+        there, when the picture is, and when the row is.
+        """
+        yield from self._views(controls, with_map=True)
+
+    def arrive(self, *controls) -> Iterator[tuple]:
+        """Another place on the map that is shown; yields are those of `draw`."""
+        yield from self._views(controls, with_map=False)
+
+    def move(self, *controls) -> str:
+        """While a slider moves: the path of the sketch there."""
+        with checks.errors_in_words():
+            place = self._place(*controls)
+            inputs = place.inputs()
+            return _written(place.pipeline.sketch(inputs), inputs, 1)[0]
+
+    def lock(self, *controls) -> tuple[str, float, float]:
+        """Make this place the centre of the map: (locked, x, y)."""
+        with checks.errors_in_words():
+            place = self._place(*controls)
+            if not place.degrees:
+                raise ValueError("this is the centre already: move away from it first")
+            moved = replace(place, locked=[*place.locked, place.step])
+        return places.to_text(moved.locked), 0, 0
+
+    def go_back(self, locked) -> tuple[str, int, float, float, float]:
+        """Undo a lock: (locked, directions, x, y, radius), as they were before it."""
+        with checks.errors_in_words():
+            steps = places.from_text(locked)
+            if not steps:
+                raise ValueError("nothing is locked")
+            *steps, last = steps
+        return places.to_text(steps), last.directions, last.x, last.y, last.radius
+
+    def api(
+        self,
+        caption: str,
+        seed: int | None = None,
+        directions: int = 0,
+        x: float = 0.0,
+        y: float = 0.0,
+        radius: float = 45.0,
+        locked: list[list[float]] | None = None,
+        truncation: float = 1.0,
+        epsilon_seed: int | None = None,
+        checkpoint: str | None = None,
+    ) -> tuple[gr.FileData, gr.FileData | None, dict]:
+        """Draw a caption at a place beside a seed's noise z with StackGAN, |z| being kept.
+
+        Args:
+            caption: A sentence that describes the picture, at most 500 characters.
+            seed: Seed of the z that the walk begins at, 0 to 4294967295. A fresh one when null.
+            directions: Seed of two random directions at right angles to z and to each other.
+            x: How far along the first, -1 to 1.
+            y: How far along the second, -1 to 1.
+            radius: Degrees that x = 1 turns z by, 0 to 90.
+            locked: Steps before this one, up to 16 of [directions, x, y, radius].
+            truncation: Scale of z, 0 (typical) to 1.5 (varied).
+            epsilon_seed: Seed of ε in Conditioning Augmentation; null holds ε at 0.
+            checkpoint: Name of the checkpoint; the default one when null.
+
+        Returns:
+            Stage-I sketch, a PNG file with its settings inside.
+            Stage-II picture, a PNG file; null for a checkpoint of one stage.
+            Settings that reproduce both.
+        """
+        with checks.errors_in_words():
+            place = Place(
+                self.checkpoints.pipeline(checkpoint),
+                caption,
+                checks.fresh_seed() if seed is None else checks.seed(seed),
+                places.steps([] if locked is None else locked),
+                places.step(directions, x, y, radius),
+                truncation,
+                epsilon_seed,
+            )
+            inputs = place.inputs()
+            sketch = place.pipeline.sketch(inputs)
+            files = [gr.FileData(path=_written(sketch, inputs, 1)[0]), None]
+            if place.pipeline.config.stages == 2:
+                picture = place.pipeline.refine(sketch, inputs)
+                files[1] = gr.FileData(path=_written(picture, inputs, 2)[0])
+        return *files, inputs.settings[0]
+
+    def _place(
+        self,
+        caption,
+        seed,
+        locked,
+        directions,
+        x,
+        y,
+        radius,
+        truncation,
+        mean,
+        epsilon_seed,
+        checkpoint,
+    ) -> Place:
+        return Place(
+            self.checkpoints.pipeline(checkpoint),
+            caption,
+            checks.seed(seed),
+            places.from_text(locked),
+            places.step(directions, x, y, radius),
+            truncation,
+            chosen_epsilon(mean, epsilon_seed),
+        )
+
+    def _views(self, controls: tuple, with_map: bool) -> Iterator[tuple]:
+        with checks.errors_in_words():
+            place = self._place(*controls)
+            pipeline, inputs = place.pipeline, place.inputs()
+            two_stages = pipeline.config.stages == 2
+            report = _report(place, inputs)
+            back = gr.Button(interactive=bool(place.locked))
+
+            sketch = images = pipeline.sketch(inputs)
+            path = _written(sketch, inputs, 1)[0]
+            around = gr.skip()
+            if with_map:
+                around_inputs = place.inputs_at(MAP)
+                files = _written(pipeline.sketch(around_inputs), around_inputs, 1)
+                around = [
+                    (file, f"Sketch at {x:g}, {y:g}")
+                    for file, (x, y) in zip(files, MAP, strict=True)
+                ]
+            # Nothing of another map stays, but a picture of this one does until the next is there.
+            old = None if with_map else gr.skip()
+            yield path, old, around, old, report, back, gr.skip()
+
+            picture = None
+            if two_stages:
+                images = pipeline.refine(sketch, inputs)
+                picture = _written(images, inputs, 2)[0]
+                yield path, picture, gr.skip(), gr.skip(), report, back, gr.skip()
+
+            row = place.inputs_under(EPSILONS)
+            files = _written(
+                pipeline.refine(pipeline.sketch(row), row), row, pipeline.config.stages
+            )
+            texts = ["ε = 0" if seed is None else f"ε seed {seed}" for seed in EPSILONS]
+            values = dict(zip(self.CONTROLS, controls, strict=True))
+            values["checkpoint"] = pipeline.name
+            record = result_record(self.name, place.caption, values, to_pictures(images)[0])
+            epsilons = list(zip(files, texts, strict=True))
+            yield path, picture, gr.skip(), epsilons, report, back, record
+
+    def values(self, settings: dict) -> dict | None:
+        """Control values that draw again what a picture's `settings` describe."""
+        needed = {"caption", "seed", "steps", "truncation", "epsilon_seed", "checkpoint"}
+        if not needed <= settings.keys():
+            return None
+        *locked, step = places.steps(settings["steps"])
+        epsilon_seed = settings["epsilon_seed"]
+        return {
+            "caption": settings["caption"],
+            "seed": settings["seed"],
+            "locked": places.to_text(locked),
+            "directions": step.directions,
+            "x": step.x,
+            "y": step.y,
+            "radius": step.radius,
+            "truncation": settings["truncation"],
+            "mean": epsilon_seed is None,
+            "epsilon_seed": epsilon_seed or 0,
+            "checkpoint": settings["checkpoint"],
+        }
+
+    def draw_after(self, event: gr.events.Dependency) -> None:
+        """Draw with the controls as they stand once `event` is done."""
+        event.then(self.draw, **self._options)
+
+    def build(self, chooser: gr.Dropdown) -> None:
+        """Lay out the tab and connect it; `chooser` holds the checkpoint's name."""
+        offered = examples.captions(self.checkpoints.names[0])
+        page = lay_out(offered[0] if offered else "")
+        self.record = page.record
+        self.controls = {
+            name: chooser if name == "checkpoint" else getattr(page, name) for name in self.CONTROLS
+        }
+        self.pictures = [page.sketch, page.picture]
+        self._options = {
+            "inputs": list(self.controls.values()),
+            "outputs": [
+                page.sketch,
+                page.picture,
+                page.map,
+                page.epsilons,
+                page.report,
+                page.back,
+                page.record,
+            ],
+            # Progress lies over Stage-II alone, so that the sketch is seen while it draws.
+            "show_progress_on": page.picture,
+            **ONE_AT_A_TIME,
+            **PRIVATE,
+        }
+        self._connect(page)
+        chooser.change(
+            lambda name, caption: examples.replaced(caption, examples.captions(name)),
+            [chooser, page.caption],
+            page.caption,
+            queue=False,
+            **PRIVATE,
+        )
+        gr.api(self.api, api_name="noise", **ONE_AT_A_TIME)
+
+    def _connect(self, page: Layout) -> None:
+        inputs = self._options["inputs"]
+        begun = [page.caption.submit, page.directions.submit, page.seed.submit, page.go.click]
+        changed = [page.truncation.release, page.mean.input, page.epsilon_seed.submit]
+        gr.on([*begun, *changed, page.radius.release], self.draw, **self._options)
+        sliders = [page.x, page.y]
+        gr.on(
+            [slider.input for slider in (*sliders, page.radius)],
+            self.move,
+            inputs,
+            page.sketch,
+            js=KEYS_RELEASE_TOO,
+            trigger_mode="always_last",  # moves that come while one is under way count
+            show_progress="hidden",
+            **ONE_AT_A_TIME,
+            **PRIVATE,
+        )
+        gr.on(
+            [slider.release for slider in sliders],
+            self.arrive,
+            trigger_mode="always_last",
+            **self._options,
+        )
+        at_once = {"queue": False, "show_progress": "hidden", **PRIVATE}
+        gone = page.map.select(_place_on_map, None, sliders, **at_once)
+        gone.then(self.arrive, **self._options)
+        self.draw_after(
+            page.epsilons.select(_epsilon_in_row, None, [page.mean, page.epsilon_seed], **at_once)
+        )
+        locked = page.lock.click(self.lock, inputs, [page.locked, *sliders], **PRIVATE)
+        locked.success(self.draw, **self._options)
+        before = [page.locked, page.directions, *sliders, page.radius]
+        page.back.click(self.go_back, page.locked, before, **PRIVATE).success(
+            self.draw, **self._options
+        )
+        # Another seed is another walk.
+        start = [page.locked, *sliders]
+        page.seed.input(None, None, start, js=f"() => ['{UNLOCKED}', 0, 0]", **PRIVATE)
+        rolled = page.seed_dice.click(
+            None, None, [page.seed, *start], js=f"() => [{ROLL}, '{UNLOCKED}', 0, 0]", **PRIVATE
+        )
+        self.draw_after(rolled)
+        self.draw_after(
+            page.directions_dice.click(None, None, page.directions, js=f"() => {ROLL}", **PRIVATE)
+        )
+        gr.on(
+            [page.x.change, page.y.change, page.record.change],
+            None,
+            sliders,
+            None,
+            js=MARK,
+            **PRIVATE,
+        )
+
+
+def _place_on_map(event: gr.SelectData) -> tuple[float, float]:
+    return MAP[event.index]
+
+
+def _epsilon_in_row(event: gr.SelectData) -> tuple[bool, int]:
+    seed = EPSILONS[event.index]
+    return seed is None, seed or 0
+
+
+def _written(images: Tensor, inputs: Inputs, stage: int) -> list[str]:
+    names = [f"noise-{i:02d}-stage{stage}.png" for i in range(len(inputs))]
+    return write_pngs(images, new_folder(), names, inputs.settings, stage)
+
+
+def _report(place: Place, inputs: Inputs) -> str:
+    locked = len(place.locked)
+    words = [
+        *([f"{locked} step{'s' * (locked > 1)} locked"] if locked else []),
+        f"turned by {place.degrees:.0f}° from the centre",
+        f"|z| = {inputs.noise.z[0].norm():.2f}",
+        *used(inputs.settings[0]),
+    ]
+    return f"<p>“{html.escape(inputs.captions[0])}”</p><p>{' · '.join(words)}</p>"

@@ -1,0 +1,309 @@
+"""The Words tab and the /words endpoint: one z under several captions, to see what a word does."""
+
+# No `from __future__ import annotations` here: gr.api reads the annotations of `api`.
+import difflib
+import html
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import gradio as gr
+from PIL import Image
+from torch import Tensor
+
+from stackgan.images import grid
+from stackgan.latents import MAX_TRUNCATION
+from stackgan.text import clean_caption
+from stackgan.ui import checks, examples
+from stackgan.ui.checkpoints import Checkpoints
+from stackgan.ui.controls import (
+    ROLL,
+    chosen_epsilon,
+    seed_and_dice,
+    stage_image,
+    truncation_and_epsilon,
+    used,
+)
+from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, download
+from stackgan.ui.files import bundle, file_name, new_folder, write_pngs
+from stackgan.ui.tab import Tab, record_component, result_record
+
+MAX_CAPTIONS = 8
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What exists so far: a sketch of each caption, then a picture of each too."""
+
+    settings: list[dict]  # one a picture
+    stages: int
+    sketches: list[str]  # N paths of PNGs
+    pictures: list[str] = ()  # N paths, or none yet
+    mosaic: Image.Image | None = None  # up to four of the finished pictures in a square
+
+
+class Words(Tab):
+    """Handlers of the tab, plain functions of what the visitor set, and its layout (`build`)."""
+
+    name = "Words"
+
+    def __init__(self, checkpoints: Checkpoints):
+        super().__init__(checkpoints)
+        self._options: dict = {}
+
+    def draw(
+        self, captions, seed, hold, truncation, mean, epsilon_seed, checkpoint
+    ) -> Iterator[tuple]:
+        """One press of Compare: yields when Stage-I is there and again when Stage-II is.
+
+        `captions` holds one a line, or words in braces (see examples.spelled_out). `hold` keeps
+        `seed`; without it every press takes a fresh one. `mean` is ε = 0. Yields (seed, record,
+        download, report, then for each of eight cells: column, sketch, picture, caption).
+        """
+        with checks.errors_in_words():
+            seed = checks.seed(seed) if hold else checks.fresh_seed()
+            chosen = chosen_epsilon(mean, epsilon_seed)
+            lines = caption_lines(captions)
+            for comparison in self._stages(lines, seed, truncation, chosen, checkpoint):
+                record = gr.skip()
+                if comparison.mosaic is not None:
+                    values = {
+                        "captions": captions,
+                        "seed": seed,
+                        "hold": True,
+                        "truncation": truncation,
+                        "mean": mean,
+                        "epsilon_seed": epsilon_seed,
+                        "checkpoint": comparison.settings[0]["checkpoint"],
+                    }
+                    record = result_record(self.name, _title(lines), values, comparison.mosaic)
+                yield seed, record, _download(comparison), _report(comparison), *_cells(comparison)
+
+    def api(
+        self,
+        captions: list[str],
+        seed: int | None = None,
+        truncation: float = 1.0,
+        epsilon_seed: int | None = None,
+        checkpoint: str | None = None,
+    ) -> tuple[list[gr.FileData], list[gr.FileData], list[dict]]:
+        """Draw several captions from the same noise with StackGAN, to see what a word does.
+
+        Args:
+            captions: Up to 8 sentences that describe a picture each, at most 500 characters.
+            seed: Seed of z for all of them, 0 to 4294967295. A fresh one when null.
+            truncation: Scale of z, 0 (typical) to 1.5 (varied).
+            epsilon_seed: Seed of ε in Conditioning Augmentation; null holds ε at 0.
+            checkpoint: Name of the checkpoint; the default one when null.
+
+        Returns:
+            Stage-I sketches, one a caption, PNG files with their settings inside.
+            Stage-II pictures, PNG files; empty for a checkpoint of one stage.
+            Settings that reproduce each picture.
+        """
+        with checks.errors_in_words():
+            seed = checks.fresh_seed() if seed is None else seed
+            *_, last = self._stages(captions, seed, truncation, epsilon_seed, checkpoint)
+        files = ([gr.FileData(path=p) for p in paths] for paths in (last.sketches, last.pictures))
+        return *files, last.settings
+
+    def _stages(self, captions, seed, truncation, epsilon_seed, checkpoint) -> Iterator[Comparison]:
+        if not isinstance(captions, list) or not 1 <= len(captions) <= MAX_CAPTIONS:
+            raise ValueError(f"give 1 to {MAX_CAPTIONS} captions to compare")
+        seed = checks.seed(seed)
+        truncation = checks.number(truncation, "truncation", 0, MAX_TRUNCATION)
+        if epsilon_seed is not None:
+            epsilon_seed = checks.seed(epsilon_seed, "the ε seed")
+        pipeline = self.checkpoints.pipeline(checkpoint)
+        inputs = pipeline.prepare(captions, seed, epsilon_seeds=epsilon_seed, truncation=truncation)
+        settings = [{**record, "words": inputs.captions} for record in inputs.settings]
+        folder = new_folder()
+
+        def written(images: Tensor, stage: int) -> list[str]:
+            names = [
+                f"{i}-{file_name(record['caption'], seed, stage)}"
+                for i, record in enumerate(settings, 1)
+            ]
+            return write_pngs(images, folder, names, settings, stage)
+
+        images = sketches = pipeline.sketch(inputs)
+        drawn = Comparison(settings, pipeline.config.stages, written(sketches, 1))
+        if drawn.stages == 2:
+            yield drawn
+            images = pipeline.refine(sketches, inputs)
+            drawn = replace(drawn, pictures=written(images, 2))
+        yield replace(drawn, mosaic=_mosaic(images))
+
+    def values(self, settings: dict) -> dict | None:
+        """Control values that draw again the comparison that a picture's `settings` come from."""
+        needed = {"words", "seed", "truncation", "epsilon_seed", "checkpoint"}
+        if not needed <= settings.keys() or not isinstance(settings["words"], list):
+            return None
+        epsilon_seed = settings["epsilon_seed"]
+        return {
+            "captions": "\n".join(map(str, settings["words"])),
+            "seed": settings["seed"],
+            "hold": True,
+            "truncation": settings["truncation"],
+            "mean": epsilon_seed is None,
+            "epsilon_seed": epsilon_seed or 0,
+            "checkpoint": settings["checkpoint"],
+        }
+
+    def draw_after(self, event: gr.events.Dependency) -> None:
+        """Draw with the controls as they stand once `event` is done."""
+        event.then(self.draw, **self._options)
+
+    def build(self, chooser: gr.Dropdown) -> None:
+        """Lay out the tab and connect it; `chooser` holds the checkpoint's name."""
+        offered = examples.words(self.checkpoints.names[0])
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=9, min_width=320):
+                captions = gr.Textbox(
+                    label=f"Captions: one a line, up to {MAX_CAPTIONS}",
+                    info="Or one line with words in braces: a {red, white, blue} flower",
+                    value=offered[0] if offered else "",
+                    placeholder="this flower has red petals\nthis flower has white petals",
+                    lines=4,
+                    max_lines=MAX_CAPTIONS,
+                    elem_id="words-captions",
+                )
+                go = gr.Button("Compare", variant="primary", elem_id="compare")
+            with gr.Column(scale=4, min_width=290):
+                seed, dice = seed_and_dice("Seed of z", "words-seed")
+                hold = gr.Checkbox(
+                    True,
+                    label="Hold the noise",
+                    info="The same seed at every press, so that only the words change.",
+                    elem_id="words-hold",
+                )
+                truncation, mean, epsilon_seed = truncation_and_epsilon("words")
+        report = gr.HTML(
+            "<p>What the pictures share comes from the noise; what differs, from the words.</p>",
+            elem_id="words-report",
+            elem_classes="report",
+        )
+        count = len(list(examples.spelled_out(offered[0]))) if offered else 2
+        with gr.Row(elem_id="words-cells"):
+            cells = [_cell(i, visible=i < count) for i in range(MAX_CAPTIONS)]
+        save = gr.DownloadButton("Download all", interactive=False, elem_id="words-save")
+        dataset = gr.Dataset(
+            label="Examples",
+            components=[gr.Textbox(visible=False)],
+            samples=[[pattern] for pattern in offered],
+            visible=bool(offered),
+            elem_id="words-examples",
+        )
+
+        self.record = record_component()
+        self.controls = {
+            "captions": captions,
+            "seed": seed,
+            "hold": hold,
+            "truncation": truncation,
+            "mean": mean,
+            "epsilon_seed": epsilon_seed,
+            "checkpoint": chooser,
+        }
+        sketches, pictures = ([cell[stage] for cell in cells] for stage in (1, 2))
+        self.pictures = [*sketches, *pictures]
+        self._options = {
+            "inputs": list(self.controls.values()),
+            "outputs": [seed, self.record, save, report, *itertools.chain(*cells)],
+            # Progress lies over Stage-II alone: the sketches are seen while it draws.
+            "show_progress_on": pictures,
+            **ONE_AT_A_TIME,
+            **PRIVATE,
+        }
+        gr.on([go.click, captions.submit], self.draw, **self._options)
+        picked = dataset.click(lambda row: row[0], dataset, captions, queue=False, **PRIVATE)
+        self.draw_after(picked)
+        # A seed that the visitor chose is meant to be used: hold it.
+        seed.input(None, None, hold, js="() => true", **PRIVATE)
+        dice.click(None, None, [seed, hold], js=f"() => [{ROLL}, true]", **PRIVATE)
+        chooser.change(_offer, [chooser, captions], [dataset, captions], queue=False, **PRIVATE)
+        gr.api(self.api, api_name="words", **ONE_AT_A_TIME)
+
+
+def caption_lines(text: object) -> list[str]:
+    """What the visitor typed → 1 to 8 captions. ValueError in words for none or more."""
+    if not isinstance(text, str):
+        raise ValueError("the captions are text, one a line")
+    lines = (line for line in text.splitlines() if line.strip())
+    spelled = itertools.chain.from_iterable(map(examples.spelled_out, lines))
+    captions = [clean_caption(line) for line in itertools.islice(spelled, MAX_CAPTIONS + 1)]
+    if not captions:
+        raise ValueError("there is no caption: describe a picture a line")
+    if len(captions) > MAX_CAPTIONS:
+        raise ValueError(f"these are more than {MAX_CAPTIONS} captions, which is the limit")
+    return captions
+
+
+def with_differences(caption: str, first: str) -> str:
+    """The caption as HTML, the words that the first one lacks there in bold."""
+    words, others = caption.split(), first.split()
+    same = difflib.SequenceMatcher(
+        a=[word.lower() for word in others], b=[word.lower() for word in words], autojunk=False
+    )
+    parts = []
+    for kind, _, _, start, end in same.get_opcodes():
+        text = html.escape(" ".join(words[start:end]))
+        if text:
+            parts.append(text if kind == "equal" else f"<strong>{text}</strong>")
+    return f"<p>{' '.join(parts)}</p>"
+
+
+def _cell(i: int, visible: bool) -> tuple[gr.Column, gr.Image, gr.Image, gr.HTML]:
+    with gr.Column(visible=visible, min_width=120, elem_classes="cell") as column:
+        sketch = stage_image("sketch", f"words-sketch-{i}", f"Stage-I sketch of caption {i + 1}")
+        picture = stage_image(
+            "picture", f"words-picture-{i}", f"Stage-II picture of caption {i + 1}"
+        )
+        text = gr.HTML(elem_id=f"words-caption-{i}", elem_classes="caption")
+    return column, sketch, picture, text
+
+
+def _cells(drawn: Comparison) -> list:
+    """What the eight cells show, one after the other; unused ones are emptied and hidden."""
+    shown = []
+    first = drawn.settings[0]["caption"]
+    for i in range(MAX_CAPTIONS):
+        if i >= len(drawn.settings):
+            shown += [gr.Column(visible=False), None, None, ""]
+            continue
+        caption = drawn.settings[i]["caption"]
+        picture = drawn.pictures[i] if drawn.pictures else None
+        shown += [
+            gr.Column(visible=True),
+            gr.Image(drawn.sketches[i], alt_text=f"Stage-I sketch of “{caption}”"),
+            gr.Image(
+                picture, alt_text=f"Stage-II picture of “{caption}”", visible=drawn.stages == 2
+            ),
+            with_differences(caption, first),
+        ]
+    return shown
+
+
+def _download(drawn: Comparison) -> gr.DownloadButton:
+    if drawn.mosaic is None:
+        return download(None)
+    return download(bundle([*drawn.sketches, *drawn.pictures]))
+
+
+def _mosaic(images: Tensor) -> Image.Image:
+    return grid(images[:4], 2) if len(images) >= 4 else grid(images[:1], 1)
+
+
+def _title(captions: list[str]) -> str:
+    more = len(captions) - 1
+    return captions[0] if not more else f"{captions[0]} (and {more} more)"
+
+
+def _report(drawn: Comparison) -> str:
+    return f"<p>{' · '.join([f'{len(drawn.settings)} captions', *used(drawn.settings[0])])}</p>"
+
+
+def _offer(checkpoint: str, captions: str) -> tuple:
+    offered = examples.words(checkpoint)
+    dataset = gr.Dataset(samples=[[pattern] for pattern in offered], visible=bool(offered))
+    return dataset, examples.replaced(captions, offered)
