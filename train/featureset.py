@@ -50,7 +50,7 @@ def load_network(name: str, weights: str | None = None) -> FeatureNetwork:
             "pt_inception-2015-12-05-6726825d.pth with --inception-weights"
         ) from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return FeatureNetwork(name, network, 2048, None, device)
+    return FeatureNetwork(name, network.eval().to(device), 2048, None, device)
 
 
 def shrunk(images: Tensor, side: int = 64) -> Tensor:

@@ -1,0 +1,70 @@
+"""EfficientNet-Lite compiled by OpenVINO for the CPU: the same features, several times as fast."""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino as ov
+import torch
+from openvino import opset13 as op
+from torch import Tensor, nn
+
+from stackgan.features import ENTER, INPUT_SIZE, EfficientNetLite, FrozenConv2d
+from stackgan.runtime.openvino_engine import constant
+
+
+class OpenVINOLite:
+    """`EfficientNetLite.forward` in single precision, for features that are not differentiated.
+
+    Not in bf16, although that is faster still: photographs' features turn by up to 0.1 rad in it,
+    and the kernel distance of flowers from flowers rises from 0.2 to 0.4 thousandths.
+    """
+
+    def __init__(self, network: EfficientNetLite):
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        }
+        compiled = ov.Core().compile_model(features_graph(network), "CPU", settings)
+        self._request = compiled.create_infer_request()
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(N, 3, S, S) in [−1, 1], S the network's input size → pooled features (N, 1280)."""
+        found = self._request.infer([images.contiguous().numpy()], share_inputs=True)[0]
+        return torch.from_numpy(np.array(found))
+
+
+def features_graph(network: EfficientNetLite) -> ov.Model:
+    """Pictures (N, 3, S, S) → pooled features (N, 1280)."""
+    side = INPUT_SIZE[network.name]
+    pictures = op.parameter([-1, 3, side, side], np.float32)
+    scale, shift = (np.float32(number) for number in ENTER)
+    x = op.add(op.multiply(pictures, op.constant(scale)), op.constant(shift))
+    x = _layers(x, network.stem)
+    for block in network.blocks:
+        y = _layers(x, block.layers)
+        x = op.add(x, y) if block.skip else y
+    x = op.reduce_mean(_layers(x, network.head), np.array([2, 3]))
+    return ov.Model([x], [pictures], network.name)
+
+
+def _layers(x: ov.Node, layers: nn.Sequential) -> ov.Node:
+    for layer in layers:
+        x = _convolution(x, layer) if isinstance(layer, FrozenConv2d) else op.clamp(x, 0.0, 6.0)
+    return x
+
+
+def _convolution(x: ov.Node, layer: FrozenConv2d) -> ov.Node:
+    weight, groups, (before, after) = layer.weight, layer.groups, layer.padding
+    build = op.convolution
+    if groups > 1:
+        weight, build = weight.unflatten(0, (groups, -1)), op.group_convolution
+    x = build(
+        x,
+        constant(weight),
+        strides=[layer.stride] * 2,
+        pads_begin=[before] * 2,
+        pads_end=[after] * 2,
+        dilations=[1, 1],
+    )
+    return op.add(x, constant(layer.bias[None, :, None, None]))
