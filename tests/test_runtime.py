@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -159,6 +160,22 @@ def test_a_batch_is_its_pictures_one_by_one(make, dtype):
         assert_same(
             engine.refine(together[row], embeddings[row], epsilon[row]), refined[row], dtype
         )
+
+
+@pytest.mark.parametrize(("make", "dtype"), ENGINES)
+def test_two_callers_at_once_get_their_own_pictures(make, dtype):
+    model = trained_like(SMALL)
+    engine = make(model, dtype)
+    embeddings, z, _ = draw_inputs(model, 6, False)
+    rows = [slice(i, i + 1) for i in range(6)]
+
+    def sketch(row: slice) -> torch.Tensor:
+        return engine.sketch(embeddings[row], z[row], None)
+
+    expected = [sketch(row) for row in rows]
+    with ThreadPoolExecutor(3) as pool:
+        for found, right in zip(pool.map(sketch, rows), expected, strict=True):
+            assert_same(found, right, dtype)
 
 
 @pytest.mark.parametrize(("make", "dtype"), ENGINES)

@@ -6,6 +6,8 @@ converter, and nothing of OpenVINO but its core is loaded.
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import openvino as ov
 import torch
@@ -25,6 +27,8 @@ class OpenVINOEngine:
     def __init__(self, model: StackGAN, dtype: torch.dtype | None = None):
         """`dtype`: bf16 where the CPU has it in hardware, else single precision, unless given."""
         self.dtype = dtype or (torch.bfloat16 if has_native_bf16("cpu") else torch.float32)
+        # A request serves one caller at a time; one who cancelled may still be drawing meanwhile.
+        self._lock = threading.Lock()
         core = ov.Core()
         with torch.no_grad():
             stage1 = FoldedStage1(model.embedding_norm, model.stage1).eval()
@@ -58,11 +62,10 @@ class OpenVINOEngine:
         )
         return compiled.create_infer_request()
 
-    @staticmethod
-    def _run(request: ov.InferRequest, *inputs: Tensor) -> Tensor:
+    def _run(self, request: ov.InferRequest, *inputs: Tensor) -> Tensor:
         arrays = [tensor.float().contiguous().numpy() for tensor in inputs]
-        result = request.infer(arrays, share_inputs=True)[0]
-        return torch.from_numpy(np.array(result))
+        with self._lock:
+            return torch.from_numpy(np.array(request.infer(arrays, share_inputs=True)[0]))
 
 
 def stage1_graph(stage: FoldedStage1) -> ov.Model:

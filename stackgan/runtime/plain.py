@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Protocol
 
@@ -55,7 +56,12 @@ def moved(device: torch.device, *tensors: Tensor | None) -> list[Tensor | None]:
 
 
 def has_native_bf16(device: torch.device | str) -> bool:
-    """Whether the device multiplies bf16 in hardware; emulated bf16 is slower than fp32."""
+    """Whether the device multiplies bf16 in hardware; emulated bf16 is slower than fp32.
+
+    The environment variable STACKGAN_PRECISION=float32 says no for every device.
+    """
+    if os.environ.get("STACKGAN_PRECISION") == "float32":
+        return False
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
