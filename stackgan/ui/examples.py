@@ -44,7 +44,7 @@ PAIRS = {
         ("a flower with red petals", "a flower with yellow petals"),
         ("a white flower with thin petals", "a round purple flower"),
         ("five round pink petals", "many thin orange petals"),
-        ("a flower with blue petals", "a flower with pink petals", "a flower with white petals"),
+        ("a blue flower", "a pink flower", "a white flower"),
     ],
     "birds": [
         ("a red bird with black wings", "a blue bird"),

@@ -1,303 +1,245 @@
-"""The Interpolate tab and the /interpolate endpoint: the way from one sentence to another.
+"""The Interpolate tab: the way through two to five sentences.
 
-All frames are drawn once; the slider then moves between them in the browser alone.
+All frames are drawn once; the slider then moves between them in the browser alone, and the server is
+asked for the exact frame where it comes to rest.
 """
 
-# No `from __future__ import annotations` here: gr.api reads the annotations of `api`.
-import html
+from __future__ import annotations
+
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 import gradio as gr
-import torch
-from torch import Tensor
 
-from stackgan.images import grid, save_animation, save_png, stages_grid, to_pictures
-from stackgan.ui import checks, examples
+from stackgan.paths import MAX_SENTENCES
+from stackgan.ui import checks, examples, scrubber
+from stackgan.ui import travel as travels
 from stackgan.ui.checkpoints import Checkpoints
-from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, download
-from stackgan.ui.files import new_folder, write_pngs
+from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE
+from stackgan.ui.interpolate_api import Endpoints
+from stackgan.ui.interpolate_layout import NOISES, NUMERALS, Layout, lay_out, samples_of
+from stackgan.ui.interpolate_shown import Shown, shown
+from stackgan.ui.tab import Tab
+from stackgan.ui.travel import Travel
 
-MAX_FRAMES = 60
-STRIP_FRAMES = 8  # as many as a row of the paper's Fig. 8
-
-# From the slider's position (0 to 1) and both lists of frames to the two frames shown there.
-SHOW_FRAMES = """(position, sketches, pictures) =>
-    [sketches, pictures].map((frames) =>
-        frames?.length ? frames[Math.round(position * (frames.length - 1))].image : null)"""
-# The same when frames arrive, which the browser then fetches once and keeps.
-KEEP_AND_SHOW_FRAMES = f"""(position, sketches, pictures) => {{
-    window.stackganFrames = [...(sketches ?? []), ...(pictures ?? [])].map((frame) =>
-        Object.assign(new Image(), {{ src: frame.image.url }}));
-    return ({SHOW_FRAMES})(position, sketches, pictures);
-}}"""
+AT_ONCE = {"queue": False, "show_progress": "hidden", **PRIVATE}
+SAVE_FILM = """(file) => {
+    const link = Object.assign(document.createElement('a'), { href: file.url });
+    link.download = file.orig_name;
+    link.click();
+}"""
 
 
-@dataclass(frozen=True)
-class Travel:
-    """What exists so far of the way between two captions."""
+class Interpolate(Tab):
+    """Handlers of the tab, plain functions of what the visitor set, and its endpoints."""
 
-    report: str  # HTML
-    settings: list[dict]  # one a frame
-    sketches: list[str]  # N paths of PNGs
-    pictures: list[str] = ()  # N paths, or none yet
-    strip: str | None = None  # paths of the film strip and the animations, or not yet
-    gif: str | None = None
-    webp: str | None = None
-
-
-class Interpolate:
-    """Handlers of the tab, plain functions of what the visitor set, and its layout (`build`)."""
+    name = "Interpolate"
 
     def __init__(self, checkpoints: Checkpoints):
-        self.checkpoints = checkpoints
+        super().__init__(checkpoints)
+        self._draws: dict = {}  # what every event that draws hands to Gradio
 
     def draw(
         self,
         first,
         second,
+        third,
+        fourth,
+        fifth,
+        sentences,
         frames,
-        zero,
+        noise,
         seed,
+        end_seed,
         spherical,
+        truncation,
+        position,
         checkpoint,
         progress=gr.Progress(),  # noqa: B008 - how Gradio hands it over
-    ) -> Iterator[tuple]:
-        """One press: yields with all sketches, with all pictures, and with the files made of them.
+    ) -> Iterator[Shown]:
+        """One press: yields with all sketches, with all pictures, and with the film strip.
 
-        `zero` is z = 0 as in the paper, `seed` is ignored then. Yields (sketches, pictures, strip,
-        gif, webp, report).
+        Of the captions the first `sentences` count. `noise` is one of NOISES: "zero" needs no seed,
+        "held" needs `seed`, "travelling" goes from `seed` to `end_seed`.
         """
-        with checks.errors_in_words():
-            if not zero and seed is None:
-                raise ValueError("with z drawn at random the seed must not be empty")
-            chosen = None if zero else seed
-            for travel in self._travel(
-                first, second, frames, chosen, spherical, checkpoint, progress
-            ):
-                yield (
-                    travel.sketches,
-                    list(travel.pictures),
-                    travel.strip,
-                    *map(download, (travel.strip, travel.gif, travel.webp)),
-                    travel.report,
-                )
-
-    def api(
-        self,
-        first: str,
-        second: str,
-        frames: int = 9,
-        seed: int | None = None,
-        spherical: bool = False,
-        checkpoint: str | None = None,
-    ) -> tuple[
-        list[gr.FileData], list[gr.FileData], gr.FileData, gr.FileData, gr.FileData, list[dict]
-    ]:
-        """Draw the way from one caption to another with StackGAN, both ends included.
-
-        Args:
-            first: The caption at the beginning, at most 500 characters.
-            second: The caption at the end, at most 500 characters.
-            frames: How many pictures on the way, 2 to 60.
-            seed: Seed of z for all of them, 0 to 4294967295; null is z = 0 as in the paper.
-            spherical: Along the arc between the two embeddings instead of the straight line.
-            checkpoint: Name of the checkpoint; the default one when null.
-
-        Returns:
-            Stage-I frames, PNG files with their settings inside.
-            Stage-II frames, PNG files; empty for a checkpoint of one stage.
-            Film strip, a PNG file of eight of the frames at most.
-            Animated GIF.
-            Animated WebP.
-            Settings that reproduce each frame.
-        """
-        with checks.errors_in_words():
-            *_, last = self._travel(first, second, frames, seed, spherical, checkpoint)
-        lists = ([gr.FileData(path=p) for p in paths] for paths in (last.sketches, last.pictures))
-        files = (gr.FileData(path=path) for path in (last.strip, last.gif, last.webp))
-        return *lists, *files, last.settings
-
-    def _travel(
-        self, first, second, frames, seed, spherical, checkpoint, progress=None
-    ) -> Iterator[Travel]:
-        count = checks.whole(frames, "the number of frames", 2, MAX_FRAMES)
-        if seed is not None:
-            seed = checks.seed(seed)
-        if not isinstance(spherical, bool):
-            raise ValueError("spherical is true or false")
-        pipeline = self.checkpoints.pipeline(checkpoint)
-        inputs = pipeline.prepare_path([first, second], count, seed=seed, spherical=spherical)
-        folder = new_folder()
-
-        def written(images: Tensor, stage: int) -> list[str]:
-            names = [f"frame-{i:02d}-stage{stage}.png" for i in range(count)]
-            return write_pngs(images, folder, names, inputs.settings, stage)
 
         def tell(done: int, total: int) -> None:
-            if progress is not None:
-                progress((done, total), desc="Stage-II", unit="frames")
+            progress((done, total), desc="Stage-II", unit="frames")
 
-        sketches = images = pipeline.sketch(inputs)
-        travel = Travel(_report(inputs.settings), inputs.settings, written(sketches, 1))
-        yield travel
-        if pipeline.config.stages == 2:
-            images = pipeline.refine(sketches, inputs, tell)
-            travel = replace(travel, pictures=written(images, 2))
-            yield travel
+        with checks.errors_in_words():
+            count = checks.whole(sentences, "the number of sentences", 2, MAX_SENTENCES)
+            captions = [first, second, third, fourth, fifth][:count]
+            if noise not in list(NOISES):
+                raise ValueError(f"the noise is one of {', '.join(NOISES)}, not {noise!r}")
+            if noise != "zero" and seed is None:
+                raise ValueError("with z of a seed the seed must not be empty")
+            if noise == "travelling" and end_seed is None:
+                raise ValueError("with z travelling the seed at the end must not be empty")
+            route = travels.checked_route(
+                captions,
+                frames,
+                None if noise == "zero" else seed,
+                end_seed if noise == "travelling" else None,
+                spherical,
+                truncation,
+            )
+            pipeline = self.checkpoints.pipeline(checkpoint)
+            values = {
+                **dict(zip(NUMERALS, [*captions, "", "", ""], strict=False)),
+                "sentences": count,
+                "frames": frames,
+                "noise": noise,
+                "seed": seed,
+                "end_seed": end_seed,
+                "spherical": spherical,
+                "truncation": truncation,
+                "position": checks.number(position, "the place on the path", 0, 1),
+                "checkpoint": pipeline.name,
+            }
+            new = True
+            for travel in travels.draw(pipeline, route, tell):
+                yield shown(travel, values, new)
+                new = False
 
-        record = {**inputs.settings[0], "frames": count}
-        del record["position"]
-        strip, gif, webp = (str(folder / f"interpolation.{end}") for end in ("png", "gif", "webp"))
-        save_png(_strip(sketches, images), strip, record)
-        pictures = to_pictures(images)
-        save_animation(pictures, gif)
-        save_animation(pictures, webp)
-        yield replace(travel, strip=strip, gif=gif, webp=webp)
+    def between(self, position, travel: Travel | None) -> object:
+        """The frames exactly at a position of the path that is shown, for the scrubber's `exact`."""
+        if position is None or travel is None:
+            return gr.skip()
+        with checks.errors_in_words():
+            position = checks.number(position, "the place on the path", 0, 1)
+            pipeline = self.checkpoints.pipeline(travel.checkpoint)
+            paths = travels.draw_between(pipeline, travel, position)
+        return scrubber.frames(paths, [position] * len(paths))
+
+    def film(self, ending, stage, bounce, seconds, travel: Travel | None) -> str:
+        """Path of a film of the path that is shown."""
+        with checks.errors_in_words():
+            if travel is None:
+                raise ValueError("there are no frames yet: press Interpolate")
+            return travels.film(travel, ending, stage, bounce, seconds)
+
+    def values(self, settings: dict) -> dict | None:
+        """Control values that draw the path of a frame's or a film strip's PNG again."""
+        own = {"captions", "frames", "seed", "epsilon_seed", "spherical", "truncation"}
+        if not own <= settings.keys() or settings["epsilon_seed"] is not None:
+            return None
+        captions, seed = settings["captions"], settings["seed"]
+        seeds = seed if isinstance(seed, list) else [seed]
+        if not 2 <= len(captions) <= MAX_SENTENCES or not 1 <= len(seeds) <= 2:
+            return None
+        return {
+            **dict.fromkeys(NUMERALS, ""),
+            **dict(zip(NUMERALS, captions, strict=False)),
+            "sentences": len(captions),
+            "frames": settings["frames"],
+            "noise": "zero" if seed is None else "held" if len(seeds) == 1 else "travelling",
+            "seed": seeds[0] or 0,
+            "end_seed": seeds[-1] or 0,
+            "spherical": settings["spherical"],
+            "truncation": settings["truncation"],
+            "position": settings.get("position", 0),
+            "checkpoint": settings["checkpoint"],
+        }
 
     def build(self, chooser: gr.Dropdown) -> None:
         """Lay out the tab and connect it; `chooser` holds the checkpoint's name."""
-        offered = examples.pairs(self.checkpoints.names[0])
-        ends = offered[0] if offered else ("", "")
-        with gr.Row(equal_height=True):
-            first = gr.Textbox(
-                label="First caption",
-                value=ends[0],
-                max_lines=4,
-                scale=3,
-                min_width=280,
-                elem_id="first",
-            )
-            second = gr.Textbox(
-                label="Second caption",
-                value=ends[1],
-                max_lines=4,
-                scale=3,
-                min_width=280,
-                elem_id="second",
-            )
-            go = gr.Button(
-                "Interpolate", variant="primary", scale=1, min_width=150, elem_id="interpolate"
-            )
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=9, min_width=320):
-                with gr.Row(equal_height=True, elem_classes="stages"):
-                    sketch = _frame_image("Stage-I · sketch", "sketch")
-                    picture = _frame_image("Stage-II · picture", "picture")
-                position = gr.Slider(
-                    0,
-                    1,
-                    0,
-                    step=0.01,
-                    label="From the first caption (0) to the second (1)",
-                    elem_id="position",
-                )
-                strip = gr.Image(
-                    label="Film strip",
-                    format="png",
-                    type="filepath",
-                    interactive=False,
-                    buttons=["download", "fullscreen"],
-                    alt_text="Frames side by side: Stage-I above, Stage-II below",
-                    elem_id="strip",
-                )
-            with gr.Column(scale=4, min_width=290):
-                frames = gr.Slider(2, MAX_FRAMES, 17, step=1, label="Frames", elem_id="frames")
-                with gr.Accordion("Noise and way", open=False):
-                    zero = gr.Checkbox(
-                        True,
-                        label="z = 0",
-                        info="As in the paper; otherwise the z of the seed in every frame.",
-                        elem_id="zero",
-                    )
-                    seed = gr.Number(0, label="Seed of z", info="Used when z is not 0.")
-                    spherical = gr.Radio(
-                        [("Straight line, as in the paper", False), ("Arc (spherical)", True)],
-                        value=False,
-                        label="Way between the sentence embeddings",
-                    )
-                downloads = [
-                    gr.DownloadButton(label, interactive=False)
-                    for label in ("Film strip (PNG)", "Animated GIF", "Animated WebP")
-                ]
-                report = gr.HTML(
-                    "<p>Once drawn, the frames are in your browser: move the slider.</p>",
-                    elem_id="travel-report",
-                    elem_classes="report",
-                )
-        dataset = gr.Dataset(
-            label="Examples",
-            components=[gr.Textbox(visible=False)],
-            samples=_pair_samples(offered),
-            visible=bool(offered),
-            elem_id="pairs",
+        at = lay_out(examples.pairs(self.checkpoints.names[0]))
+        self.controls = {
+            **dict(zip(NUMERALS, at.sentences, strict=True)),
+            "sentences": at.count,
+            "frames": at.frames,
+            "noise": at.noise,
+            "seed": at.seed,
+            "end_seed": at.end_seed,
+            "spherical": at.spherical,
+            "truncation": at.truncation,
+            "position": at.scrubber.position,
+            "checkpoint": chooser,
+        }
+        self.record = at.record
+        self.pictures = [at.scrubber.sketch_frames, at.scrubber.picture_frames, at.strip]
+        travel = gr.State()
+        shown_on = Shown(
+            sketch_frames=at.scrubber.sketch_frames,
+            picture_frames=at.scrubber.picture_frames,
+            exact=at.scrubber.exact,
+            asked=at.scrubber.asked,
+            strip=at.strip,
+            legend=at.legend,
+            save_strip=at.save_strip,
+            save_film=at.save_film,
+            report=at.report,
+            travel=travel,
+            record=at.record,
         )
-        # In the page, since the slider reads them there, but not shown: the two images show them.
-        sketch_frames, picture_frames = (
-            gr.Gallery(visible="hidden", interactive=False, format="png") for _ in range(2)
+        self._scrubber = at.scrubber
+        self._draws = {
+            "fn": self.draw,
+            "inputs": list(self.controls.values()),
+            "outputs": list(shown_on),
+            "show_progress_on": at.scrubber.picture,
+            **ONE_AT_A_TIME,
+            **PRIVATE,
+        }
+        submits = [sentence.submit for sentence in at.sentences]
+        at.scrubber.ask_after(gr.on([at.interpolate.click, *submits], **self._draws))
+        at.scrubber.connect()
+        at.scrubber.asked.change(
+            self.between,
+            [at.scrubber.asked, travel],
+            at.scrubber.exact,
+            trigger_mode="always_last",
+            show_progress="hidden",
+            **ONE_AT_A_TIME,
+            **PRIVATE,
         )
+        choices = [at.film_ending, at.film_stage, at.film_bounce, at.film_seconds]
+        written = at.save_film.click(
+            self.film, [*choices, travel], at.film, show_progress_on=at.save_film, **PRIVATE
+        )
+        written.success(None, at.film, None, js=SAVE_FILM)
+        self._connect_choices(at, chooser)
+        Endpoints(self.checkpoints).offer()
 
-        settings = [first, second, frames, zero, seed, spherical, chooser]
-        shown = [sketch_frames, picture_frames, strip, *downloads, report]
-        model = {**ONE_AT_A_TIME, **PRIVATE, "show_progress_on": picture}
-        gr.on([go.click, first.submit, second.submit], self.draw, settings, shown, **model)
-        picked = dataset.click(_split, dataset, [first, second], queue=False, **PRIVATE)
-        picked.then(self.draw, settings, shown, **model)
-        sources, targets = [position, sketch_frames, picture_frames], [sketch, picture]
-        # Moves that come while one is under way must not be dropped.
-        position.input(None, sources, targets, js=SHOW_FRAMES, trigger_mode="always_last")
-        for gallery in (sketch_frames, picture_frames):
-            gallery.change(None, sources, targets, js=KEEP_AND_SHOW_FRAMES)
-        captions = [first, second]
-        chooser.change(_offer, [chooser, *captions], [dataset, *captions], queue=False, **PRIVATE)
-        gr.api(self.api, api_name="interpolate", **ONE_AT_A_TIME)
+    def draw_after(self, event: gr.events.Dependency) -> None:
+        """Draw with the controls as they stand once `event` is done."""
+        self._scrubber.ask_after(event.then(**self._draws))
 
-
-def _offer(checkpoint: str, first: str, second: str) -> tuple:
-    offered = examples.pairs(checkpoint)
-    dataset = gr.Dataset(samples=_pair_samples(offered), visible=bool(offered))
-    firsts, seconds = [a for a, _ in offered], [b for _, b in offered]
-    return dataset, examples.replaced(first, firsts), examples.replaced(second, seconds)
-
-
-def _pair_samples(pairs: list[tuple[str, str]]) -> list[list[str]]:
-    return [[examples.ARROW.join(pair)] for pair in pairs]
+    def _connect_choices(self, at: Layout, chooser: gr.Dropdown) -> None:
+        """Controls that show, hide or fill other controls."""
+        at.add.click(None, at.count, at.count, js=f"(n) => Math.min(n + 1, {MAX_SENTENCES})")
+        at.remove.click(None, at.count, at.count, js="(n) => Math.max(n - 1, 2)")
+        boxes = [*at.sentences[2:], at.add, at.remove]
+        at.count.change(_used_sentences, at.count, boxes, **AT_ONCE)
+        of_noise = [at.seed, at.end_seed, at.truncation]
+        at.noise.change(_used_seeds, at.noise, of_noise, **AT_ONCE)
+        path = [*at.sentences, at.count]
+        self.draw_after(at.examples.click(_split, at.examples, path, **AT_ONCE))
+        chooser.change(_offer, [chooser, *at.sentences], [at.examples, *at.sentences], **AT_ONCE)
 
 
-def _split(row: list[str]) -> list[str]:
-    return row[0].split(examples.ARROW)
+def _used_sentences(count: int) -> list:
+    boxes = [gr.Textbox(visible=i < count) for i in range(2, MAX_SENTENCES)]
+    return [*boxes, gr.Button(visible=count < MAX_SENTENCES), gr.Button(visible=count > 2)]
 
 
-def _frame_image(label: str, kind: str) -> gr.Image:
-    return gr.Image(
-        label=label,
-        format="png",
-        type="filepath",
-        interactive=False,
-        buttons=["download"],
-        min_width=140,
-        alt_text=f"{label} at the slider's place between the two captions",
-        elem_id=f"{kind}-frame",
-        elem_classes=["stage", kind],
+def _used_seeds(noise: str) -> tuple:
+    return (
+        gr.Number(
+            visible=noise != "zero",
+            label="Seed at the start" * (noise == "travelling") or "Seed of z",
+        ),
+        gr.Number(visible=noise == "travelling"),
+        gr.Slider(visible=noise != "zero"),
     )
 
 
-def _strip(sketches: Tensor, images: Tensor):
-    """Evenly chosen frames side by side: sketches above their pictures, when there are two stages."""
-    columns = min(STRIP_FRAMES, len(images))
-    rows = torch.linspace(0, len(images) - 1, columns).round().long()
-    if sketches is images:
-        return grid(images[rows], columns)
-    return stages_grid(sketches[rows], images[rows], columns)
+def _split(row: list[str]) -> list:
+    captions = row[0].split(examples.ARROW)
+    return [*captions, *[""] * (MAX_SENTENCES - len(captions)), len(captions)]
 
 
-def _report(settings: list[dict]) -> str:
-    first = settings[0]
-    a, b = (html.escape(caption) for caption in first["captions"])
-    used = [
-        f"{len(settings)} frames",
-        "z = 0" if first["seed"] is None else f"seed {first['seed']}",
-        "arc" if first["spherical"] else "straight line",
-        html.escape(first["checkpoint"]),
-    ]
-    return f"<p>“{a}” → “{b}”</p><p>{' · '.join(used)}</p>"
+def _offer(checkpoint: str, *captions: str) -> tuple:
+    offered = examples.pairs(checkpoint)
+    dataset = gr.Dataset(samples=samples_of(offered), visible=bool(offered))
+    places = [[path[min(i, len(path) - 1)] for path in offered] for i in range(MAX_SENTENCES)]
+    return dataset, *map(examples.replaced, captions, places)
