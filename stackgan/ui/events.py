@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
+from collections.abc import Callable
 
 import gradio as gr
 from gradio.context import LocalContext
@@ -21,6 +23,20 @@ PRIVATE = {"api_visibility": "private"}  # the page's own event, no endpoint of 
 def download(path: str | None, **changes: object) -> gr.DownloadButton:
     """A download button that hands out this file, or waits for one; with other changes to it."""
     return gr.DownloadButton(value=path, interactive=path is not None, **changes)
+
+
+def endpoint(function: Callable, name: str) -> None:
+    """Offer a function that uses the model as /name to API clients and as the tool `name` over MCP.
+
+    Its annotations and its docstring are what both are told.
+    """
+
+    @functools.wraps(function)
+    def named(*args, **kwargs):
+        return function(*args, **kwargs)
+
+    named.__name__ = name  # MCP calls a tool by its function's name, several of which are `api`
+    gr.api(named, api_name=name, **ONE_AT_A_TIME)
 
 
 def offers_mcp() -> bool | None:

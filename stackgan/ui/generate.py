@@ -9,7 +9,7 @@ from stackgan.latents import MAX_TRUNCATION
 from stackgan.ui import checks, drawing, examples
 from stackgan.ui.controls import ROLL, chosen_epsilon
 from stackgan.ui.drawing import Drawing
-from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE
+from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, endpoint
 from stackgan.ui.generate_layout import (
     BEFORE_AFTER,
     CANNOT_RANK,
@@ -208,7 +208,7 @@ class Generate(Tab):
         self.draw_after(picked)
         self._connect_views(at)
         self._connect_choices(at, chooser)
-        gr.api(self.api, api_name="generate", **ONE_AT_A_TIME)
+        endpoint(self.api, "generate")
 
     def draw_after(self, event: gr.events.Dependency) -> None:
         """Draw with the controls as they stand once `event` is done."""

@@ -24,7 +24,7 @@ from stackgan.ui.controls import (
     truncation_and_epsilon,
     used,
 )
-from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, download
+from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, download, endpoint
 from stackgan.ui.files import bundle, file_name, new_folder, write_pngs
 from stackgan.ui.tab import Tab, record_component, result_record
 
@@ -222,7 +222,7 @@ class Words(Tab):
         seed.input(None, None, hold, js="() => true", **PRIVATE)
         dice.click(None, None, [seed, hold], js=f"() => [{ROLL}, true]", **PRIVATE)
         chooser.change(_offer, [chooser, captions], [dataset, captions], queue=False, **PRIVATE)
-        gr.api(self.api, api_name="words", **ONE_AT_A_TIME)
+        endpoint(self.api, "words")
 
 
 def caption_lines(text: object) -> list[str]:

@@ -140,3 +140,9 @@ def test_mcp_is_offered_where_it_is_installed_unless_gradio_is_told(monkeypatch)
 
 def test_outside_the_page_nobody_has_to_wait():
     events.stop_if_nobody_waits()
+
+
+def test_tools_over_mcp_are_named_as_the_endpoints(checkpoints):
+    public = [f for f in page.build(checkpoints).fns.values() if f.api_visibility == "public"]
+    assert [f.fn.__name__ for f in public] == [f.api_name for f in public]
+    assert "generate" in [f.api_name for f in public]
