@@ -22,7 +22,9 @@ import psutil
 from gradio_client import Client
 from gradio_client.utils import QueueError
 from PIL import Image
-from running_app import app_process
+from running_app import ROOT, app_process
+
+sys.path.insert(0, str(ROOT))
 
 from stackgan.images import read_settings
 from stackgan.pipeline import Pipeline
