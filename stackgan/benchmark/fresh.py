@@ -127,5 +127,6 @@ def _wait_for(address: str, app: subprocess.Popen, log: Path) -> None:
             return
         except (urllib.error.URLError, OSError):
             if app.poll() is not None or time.monotonic() > end:
-                raise ValueError(f"the page does not answer: {log.read_text()[-300:]}") from None
+                said = log.read_text().strip().rpartition("\n")[2][-300:]
+                raise ValueError(f"the page does not answer: {said}") from None
             time.sleep(0.05)
