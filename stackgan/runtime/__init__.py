@@ -73,7 +73,8 @@ def _fastest_first(model: StackGAN, device: torch.device | str) -> list[Callable
     """What "auto" tries, in order.
 
     In bf16 PyTorch's packed convolutions are ahead of OpenVINO (stackgan.benchmark: 2.9 against 2.1
-    times the plain network at batch 1, 5.1 against 3.9 at batch 8); OpenVINO is for CPUs without it.
+    times the plain network at batch 1, 5.1 against 3.9 at batch 8); OpenVINO is for CPUs without it:
+    in fp32 it is ahead (2.3 against 2.0 at batch 1, processor time on one thread).
     """
     half = [lambda: TorchEngine(model, device)] if has_native_bf16(device) else []
     openvino = "openvino" in available_engines(device)
