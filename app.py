@@ -11,6 +11,7 @@ from stackgan.model import CheckpointError
 from stackgan.ui.checkpoints import Checkpoints
 from stackgan.ui.events import offers_mcp
 from stackgan.ui.page import build
+from stackgan.ui.sharing import MAX_UPLOAD
 from stackgan.ui.theme import CSS, THEME
 
 
@@ -38,7 +39,13 @@ def main() -> None:
     except CheckpointError as error:
         parser.error(str(error))
     page = build(checkpoints)
-    page.launch(theme=THEME, css_paths=[CSS], prevent_thread_lock=True, mcp_server=offers_mcp())
+    page.launch(
+        theme=THEME,
+        css_paths=[CSS],
+        prevent_thread_lock=True,
+        mcp_server=offers_mcp(),
+        max_file_size=MAX_UPLOAD,
+    )
     # Only now, because the sentence encoder takes seconds to import and the page should answer.
     threading.Thread(target=warm, args=[checkpoints], daemon=True).start()
     page.block_thread()

@@ -33,6 +33,11 @@ MAX_FILES = 400  # of a visit, for its zip: some 40 MB
 # one hides nothing: it is the visitor's own history in the visitor's own browser.
 STORAGE = {"storage_key": "stackgan-history", "secret": "stackgan-history"}
 
+ABOUT_HISTORY = """
+Your results are kept here, in this browser alone; a click draws one again. A PNG made here, dropped
+anywhere onto the page, does the same.
+"""
+
 QUIET = {**PRIVATE, "queue": False, "show_progress": "hidden"}
 
 # What the page's address asks for; most visits come without, and then nothing is drawn.
@@ -166,17 +171,14 @@ class History:
                 min_width=240,
                 elem_id="link",
             )
-            copy = gr.Button("Copy link", min_width=120, elem_id="copy-link")
+            copy = gr.Button("Copy link", min_width=110, elem_id="copy-link")
             upload = gr.UploadButton(
-                "Open a PNG made here",
-                file_types=[".png"],
-                min_width=180,
-                elem_id="open-png",
+                "Open a PNG", file_types=[".png"], min_width=110, elem_id="open-png"
             )
-            save = gr.Button("Download all (zip)", min_width=150, elem_id="save-all")
         with gr.Accordion("History", elem_id="history-bar"):
+            gr.Markdown(ABOUT_HISTORY, elem_id="about-history")
             strip = gr.Dataset(
-                label="Kept in this browser alone; a click draws a result again",
+                show_label=False,
                 components=[gr.HTML(visible=False)],
                 samples=[],
                 type="index",
@@ -184,7 +186,9 @@ class History:
                 visible=False,
                 elem_id="history",
             )
-            clear = gr.Button("Clear the history", size="sm", elem_id="clear-history")
+            with gr.Row():
+                save = gr.Button("Download this visit's pictures (zip)", size="sm", elem_id="zip")
+                clear = gr.Button("Clear the history", size="sm", elem_id="clear-history")
         archive = gr.File(visible=False)
         query = gr.Textbox(visible="hidden")
 

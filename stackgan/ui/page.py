@@ -1,16 +1,21 @@
-"""The page put together: header, checkpoint chooser and tabs."""
+"""The page put together: header, checkpoint chooser, tabs, and the bar of history and sharing."""
 
 from __future__ import annotations
 
 import gradio as gr
 
 from stackgan.model import CHECKPOINTS
-from stackgan.ui import about
+from stackgan.ui.about import About
 from stackgan.ui.checkpoints import Checkpoints
 from stackgan.ui.events import MAX_WAITING
 from stackgan.ui.files import CHECK_SECONDS, KEEP_SECONDS
 from stackgan.ui.generate import Generate
+from stackgan.ui.history import History
 from stackgan.ui.interpolate import Interpolate
+from stackgan.ui.noise import Noise
+from stackgan.ui.words import Words
+
+DRAWING_TABS = (Generate, Words, Interpolate, Noise)
 
 HEADER = """
 # StackGAN
@@ -42,10 +47,10 @@ def build(checkpoints: Checkpoints) -> gr.Blocks:
             visible=len(checkpoints.names) > 1,
             elem_id="checkpoint",
         )
-        with gr.Tab("Generate"):
-            Generate(checkpoints).build(chooser)
-        with gr.Tab("Interpolate"):
-            Interpolate(checkpoints).build(chooser)
-        with gr.Tab("How it works"):
-            about.build()
+        drawing = [tab(checkpoints) for tab in DRAWING_TABS]
+        with gr.Tabs(overflow_behavior="wrap") as tabs:
+            for tab in (*drawing, About(checkpoints)):
+                with gr.Tab(tab.name, id=tab.name.lower()):
+                    tab.build(chooser)
+        History(drawing).build(page, tabs)
     return page.queue(max_size=MAX_WAITING)
