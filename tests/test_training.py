@@ -305,12 +305,14 @@ def test_non_finite_losses_stop_the_run(arrays, tmp_path, capsys):
     assert "no longer finite" in capsys.readouterr().err
 
 
-def test_a_run_is_exported_as_a_checkpoint_in_half_precision(stage2_run, tmp_path):
+def test_a_run_is_exported_as_a_checkpoint_in_half_precision(stage2_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("train.known.load_encoder", lambda *_: fake_encoder)
     out = tmp_path / "checkpoint"
     assert export.main(["--run", str(stage2_run), "--out", str(out), "--name", "flowers"]) == 0
     assert {f.name for f in out.iterdir()} == {
         "config.json",
         "model.safetensors",
+        "known.safetensors",
         "samples.png",
         "README.md",
     }
@@ -320,7 +322,9 @@ def test_a_run_is_exported_as_a_checkpoint_in_half_precision(stage2_run, tmp_pat
     assert "| Stage-I | 8 |" in card
     assert "| Stage-II | 8 |" in card
     assert "--batch 4" in card
-    assert Pipeline.from_pretrained(out, encoder=fake_encoder).generate("a red flower").images.any()
+    pipeline = Pipeline.from_pretrained(out, encoder=fake_encoder)
+    assert pipeline.generate("a red flower").images.any()
+    assert pipeline.known.subject == "flowers"
 
 
 def test_exporting_what_is_no_run_is_explained(tmp_path, capsys):

@@ -3,6 +3,9 @@
     python -m train.export --run runs/flowers-stage2 --out checkpoints/flowers --name flowers
 
 The grid is the run's own fixed one: captions of the validation split, seeds 0 to 31, none chosen.
+Beside the weights go a sample of the training captions, which says what the checkpoint knows, and
+with --scorer the scorer, which lets the page rank pictures by how well they fit. `push_to_hub`
+takes all of it along.
 """
 
 from __future__ import annotations
@@ -18,41 +21,63 @@ from PIL import Image
 
 from stackgan import images, latents
 from stackgan.config import SIZES
-from stackgan.model import CheckpointError, StackGAN
+from stackgan.matching import Scorer
+from stackgan.model import KNOWN, SCORER, CheckpointError, StackGAN
+from train.card import SAMPLES, model_card, read_metrics
 from train.command import SWITCHES
 from train.data import DataError, PhotoData
-from train.loop import save_model
+from train.known import known_captions
+from train.loop import save_model, write_atomically
 from train.recipes import RECIPES
 
-SAMPLES = 32
 TILE = 128  # pixels a picture in samples.png; the weights are the artefact, not the grid
 
-# What a card must say of the bundled sets.
-SOURCES = {
-    "flowers": "Oxford-102 flowers (Nilsback and Zisserman, 2008)",
-    "birds": "Caltech-UCSD Birds-200-2011 (Wah et al., 2011)",
-}
-CAPTIONS = (
-    "captions from Reed et al., *Learning Deep Representations of Fine-grained Visual Descriptions* "
-    "(2016)"
-)
 
+def export(
+    run: str | Path,
+    out: str | Path,
+    name: str,
+    *,
+    scorer: str | Path | None = None,
+    metrics: str | Path | None = None,
+    encode=None,
+) -> None:
+    """Write `out`/config.json, model.safetensors, known.safetensors, samples.png and README.md.
 
-def export(run: str | Path, out: str | Path, name: str) -> None:
-    """Write `out`/config.json, model.safetensors, samples.png and README.md.
-
-    run: a folder of train.stage2, or of train.stage1 for a checkpoint that only sketches.
-    Raises CheckpointError or DataError when the run or its data cannot be read.
+    run: a folder of train.stage2, or of train.stage1 for a checkpoint that only sketches. scorer:
+    a file of train.scorer, shipped as scorer.safetensors. metrics: a file of train.evaluate, whose
+    figures go into the card. encode: list of names of classes → (N, E); the data's own encoder
+    unless given. Raises CheckpointError, DataError or ValueError when one of them cannot be read.
     """
     run, out = Path(run), Path(out)
     steps = _history(run)
+    scores = read_metrics(metrics) if metrics else None
+    judge = Scorer.load(scorer) if scorer else None
     model = StackGAN.from_pretrained(run / "model")
     save_model(model.half(), out)
     # Drawn by the weights as shipped: what half precision costs is in the grid.
     shipped = StackGAN.from_pretrained(out)
     picture, captions = sample_grid(shipped, steps[-1]["data"])
     picture.save(out / "samples.png", optimize=True)
-    (out / "README.md").write_text(model_card(name, shipped, steps, captions), encoding="utf-8")
+    write_companions(steps[-1]["data"], out, name, scorer=judge, encode=encode)
+    card = model_card(name, shipped, steps, captions, scores)
+    (out / "README.md").write_text(card, encoding="utf-8")
+
+
+def write_companions(
+    data_folder: str | Path, out: Path, name: str, *, scorer: Scorer | None = None, encode=None
+) -> None:
+    """What lies beside the weights: `out`/known.safetensors and, given one, scorer.safetensors.
+
+    Raises DataError when the data cannot be read, and ValueError when the scorer reads another
+    encoder's sentences.
+    """
+    known = known_captions(data_folder, name, encode)
+    if scorer:
+        meta = PhotoData(data_folder, 64).meta
+        scorer.check_encoder(meta["encoder"], meta["embedding_dim"], SCORER)
+        write_atomically(out / SCORER, scorer.save)
+    write_atomically(out / KNOWN, known.save)
 
 
 def sample_grid(model: StackGAN, data_folder: str | Path) -> tuple[Image.Image, list[str]]:
@@ -71,80 +96,6 @@ def sample_grid(model: StackGAN, data_folder: str | Path) -> tuple[Image.Image, 
         pictures = torch.cat([model.stage2(s, e).pictures for s, e in parts])
     small = torch.nn.functional.interpolate(pictures, size=(TILE, TILE), mode="area")
     return images.stages_grid(sketches, small), captions
-
-
-def model_card(name: str, model: StackGAN, steps: list[dict], captions: list[str]) -> str:
-    """The README.md of a checkpoint, in Markdown with the Hub's front matter."""
-    data = SOURCES.get(name, "your own photographs")
-    photos = steps[-1]["train_photos"]
-    rows = "\n".join(
-        f"| {s['title']} | {s['images']:,} | {s['images'] / s['train_photos']:.0f} | "
-        f"{s['seconds'] / 3600:.1f} h | {s['hardware']} |"
-        for s in steps
-    )
-    commands = "\n".join(s["command"] for s in steps)
-    sources = f"{data}, {CAPTIONS}" if name in SOURCES else data
-    history = (
-        "\nSettings that changed on the way, and why: [train/RECIPE.md](../../train/RECIPE.md).\n"
-        if name in SOURCES
-        else ""
-    )
-    listed = "\n".join(f"{i}. {caption}" for i, caption in enumerate(captions))
-    parameters = sum(p.numel() for p in model.parameters()) / 1e6
-    return f"""---
-license: other
-license_name: non-commercial-research
-library_name: stackgan
-pipeline_tag: text-to-image
-language: en
-tags: [stackgan, gan, text-to-image, {name}]
----
-
-# StackGAN: {name}
-
-Draws a 64×64 sketch of a sentence (Stage-I) and redraws it at {model.config.resolution}×{model.config.resolution}
-(Stage-II), after Zhang et al., *StackGAN* (ICCV 2017). {parameters:.1f} M parameters, half precision.
-
-```python
-from stackgan import Pipeline
-
-output = Pipeline.from_pretrained("{name}").generate("{captions[0]}", seeds=7)
-output.pictures()[0].save("picture.png")
-```
-
-![Sketches over pictures](samples.png)
-
-Not chosen: captions of classes that were kept out of training, seeds 0 to {SAMPLES - 1}, Stage-I
-above Stage-II, drawn by these very weights.
-
-## Training
-
-{photos:,} photographs of {sources}. Sentences are embedded by {model.config.encoder}.
-
-| stage | images seen | epochs | time | hardware |
-|---|---|---|---|---|
-{rows}
-
-```
-{commands}
-```
-{history}
-## Limits
-
-It knows {name} and nothing else: a sentence about anything else gives {name}. Captions were written
-by people looking at one photograph, so colours and shapes work, counts and names of species mostly
-do not. Early checkpoint: fine structure is often wrong, and pictures of rare colours are weak.
-
-## Licence of the data
-
-The photographs are for non-commercial research and education, and each belongs to its
-photographer. None is in this repository. The weights are offered on the same terms; the code is
-Apache-2.0.
-
-## Captions of the grid
-
-{listed}
-"""
 
 
 def _history(run: Path) -> list[dict]:
@@ -187,10 +138,12 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--run", required=True, help="folder of train.stage2 (or train.stage1)")
     p.add_argument("--out", required=True, help="checkpoint folder to write")
     p.add_argument("--name", required=True, help="what it draws, for the card: flowers, birds, …")
+    p.add_argument("--scorer", help="file of train.scorer, so that the page can rank pictures")
+    p.add_argument("--metrics", help="file of train.evaluate, for the card")
     args = p.parse_args(argv)
     try:
-        export(args.run, args.out, args.name)
-    except (CheckpointError, DataError) as error:
+        export(args.run, args.out, args.name, scorer=args.scorer, metrics=args.metrics)
+    except (CheckpointError, DataError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(args.out)

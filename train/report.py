@@ -52,7 +52,7 @@ def table(found: dict) -> str:
         own = found[name]
         anchors = own["anchors"]
         cells = [own, own["stage1"], anchors.get("real"), anchors.get("shrunk")]
-        lines.append([title, *(_cell(cell, scale) for cell in cells)])
+        lines.append([title, *(cell(cell, scale) for cell in cells)])
         if own["value"] is None:
             notes.append(f"{title}: {own['reason']}")
     if "classifier" in (score := found["inception_score"]):
@@ -69,7 +69,8 @@ def table(found: dict) -> str:
     return "\n".join([*(row.rstrip() for row in rows), "", *notes])
 
 
-def _cell(score: dict | None, scale: float) -> str:
+def cell(score: dict | None, scale: float) -> str:
+    """A figure with its interval, in a few digits; a dash for none."""
     if score is None or score["value"] is None:
         return "–"
     value, (low, high) = score["value"] * scale, (x * scale for x in score["interval"])

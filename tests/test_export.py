@@ -1,0 +1,104 @@
+"""What lies beside exported weights: known captions, the scorer, and the scores in the card."""
+
+import json
+
+import pytest
+from conftest import TINY, fake_encoder
+
+from stackgan.known import KnownCaptions
+from stackgan.matching import Scorer
+from stackgan.model import KNOWN, SCORER
+from train.card import read_metrics, scores_section
+from train.data import DataError, PhotoData
+from train.export import write_companions
+from train.known import known_captions
+from train.metrics import Score, missing
+from train.report import ROWS, entry
+
+
+def test_known_captions_are_the_training_split_s_and_spread(arrays):
+    data = PhotoData(arrays, 64)
+    rows = [json.loads(line) for line in (arrays / "captions.jsonl").open()]
+    training = [rows[p] for p in data.train.tolist()]
+    known = known_captions(arrays, "flowers", fake_encoder, count=6)
+    assert known.subject == "flowers"
+    assert known.names == sorted({row["class_name"] for row in training})
+    assert len(set(known.captions)) == 6
+    owners = [row["file_name"] for c in known.captions for row in training if c in row["captions"]]
+    assert len(set(owners)) >= 6, "each photograph once before any comes twice"
+    classes = [
+        row["class_name"] for c in known.captions for row in training if c in row["captions"]
+    ]
+    assert max(map(classes.count, classes)) - min(map(classes.count, classes)) <= 1
+    assert known_captions(arrays, "flowers", fake_encoder, count=6).captions == known.captions
+    everything = known_captions(arrays, "flowers", fake_encoder)
+    assert len(everything.captions) == len({c for row in training for c in row["captions"]})
+
+
+def test_threshold_lets_the_validation_split_pass(arrays):
+    data = PhotoData(arrays, 64)
+    known = known_captions(arrays, "flowers", fake_encoder)
+    unseen = data.embeddings[data.validation].flatten(0, 1).float()
+    assert not any(known.is_far(unseen))
+    assert known.is_far(-known.closeness(unseen).mean() * unseen[:1]) == [True]
+
+
+def test_companions_are_written_and_fit(arrays, tmp_path):
+    write_companions(arrays, tmp_path, "flowers", encode=fake_encoder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [KNOWN]
+    assert KnownCaptions.load(tmp_path / KNOWN).embedding_dim == 16
+    scorer = Scorer(12, 16, "lite0", TINY.encoder)
+    write_companions(arrays, tmp_path, "flowers", scorer=scorer, encode=fake_encoder)
+    assert Scorer.load(tmp_path / SCORER).about == scorer.about
+    other = Scorer(12, 8, "lite0", TINY.encoder)
+    with pytest.raises(ValueError, match="train one on the same data"):
+        write_companions(arrays, tmp_path, "flowers", scorer=other, encode=fake_encoder)
+
+
+@pytest.fixture
+def metrics() -> dict:
+    """A metrics.json of two stages without R-precision."""
+    columns = ("pictures", "stage1", "real", "shrunk")
+    scores = {
+        c: Score(0.1 * i, (0.1 * i - 0.02, 0.1 * i + 0.02), 300) for i, c in enumerate(columns)
+    }
+    found = {name: entry(scores) for name in ROWS}
+    found["r_precision"] = entry({"pictures": missing("no --scorer")})
+    shares = {"0.01": 0.1, "0.05": 0.2, "0.50": 0.3, "0.95": 0.4}
+    found["memorisation"]["quantiles"] = dict.fromkeys(("pictures", "real", "training"), shares)
+    found["memorisation"]["closer_than_real"] = {"pictures": 0.012}
+    about = {"samples": 300, "stages": 2, "features": "EfficientNet-Lite0"}
+    return {"about": about, **found}
+
+
+def test_card_has_each_score_beside_its_anchors(metrics):
+    section = scores_section(metrics)
+    [kid] = [line for line in section.splitlines() if line.startswith("| KID ×10³ |")]
+    assert [c.split()[0] for c in kid.strip("|").split("|")[1:]] == [
+        "0.0",
+        "100.0",
+        "200.0",
+        "300.0",
+        "300",
+    ]
+    assert "[-20.0, 20.0]" in kid
+    assert "| R-precision" not in section
+    assert "| pictures | 0.100 | 0.200 | 0.300 | 0.400 |" in section
+    assert "1.2 % of the pictures" in section
+    assert "EfficientNet-Lite0" in section
+    metrics["r_precision"] = entry(
+        {"pictures": Score(0.4, (0.3, 0.5), 300)}, among=100, chance=0.01
+    )
+    assert "first among 100 (chance 0.01)" in scores_section(metrics)
+
+
+def test_other_files_are_no_metrics(metrics, tmp_path):
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps(metrics))
+    assert read_metrics(path)["about"]["samples"] == 300
+    for content in ("{", "[]", '{"about": {}}'):
+        path.write_text(content)
+        with pytest.raises(DataError, match="is no metrics"):
+            read_metrics(path)
+    with pytest.raises(DataError, match="nowhere"):
+        read_metrics(tmp_path / "nowhere.json")

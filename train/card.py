@@ -1,0 +1,181 @@
+"""The model card of a checkpoint: what it draws, how it was trained, how it scores, its limits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from stackgan.model import StackGAN
+from train.data import DataError
+from train.report import ROWS, cell
+
+SAMPLES = 32  # pictures in the grid
+
+# What a card must say of the bundled sets.
+SOURCES = {
+    "flowers": "Oxford-102 flowers (Nilsback and Zisserman, 2008)",
+    "birds": "Caltech-UCSD Birds-200-2011 (Wah et al., 2011)",
+}
+CAPTIONS = (
+    "captions from Reed et al., *Learning Deep Representations of Fine-grained Visual Descriptions* "
+    "(2016)"
+)
+
+
+def model_card(
+    name: str, model: StackGAN, steps: list[dict], captions: list[str], metrics: dict | None = None
+) -> str:
+    """The README.md of a checkpoint, in Markdown with the Hub's front matter.
+
+    steps: what each stage's training was. captions: those of the grid. metrics: see read_metrics.
+    """
+    data = SOURCES.get(name, "your own photographs")
+    photos = steps[-1]["train_photos"]
+    rows = "\n".join(
+        f"| {s['title']} | {s['images']:,} | {s['images'] / s['train_photos']:.0f} | "
+        f"{s['seconds'] / 3600:.1f} h | {s['hardware']} |"
+        for s in steps
+    )
+    commands = "\n".join(s["command"] for s in steps)
+    sources = f"{data}, {CAPTIONS}" if name in SOURCES else data
+    history = (
+        "\nSettings that changed on the way, and why: [train/RECIPE.md](../../train/RECIPE.md).\n"
+        if name in SOURCES
+        else ""
+    )
+    listed = "\n".join(f"{i}. {caption}" for i, caption in enumerate(captions))
+    measured = scores_section(metrics) if metrics else ""
+    parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    return f"""---
+license: other
+license_name: non-commercial-research
+library_name: stackgan
+pipeline_tag: text-to-image
+language: en
+tags: [stackgan, gan, text-to-image, {name}]
+---
+
+# StackGAN: {name}
+
+Draws a 64×64 sketch of a sentence (Stage-I) and redraws it at {model.config.resolution}×{model.config.resolution}
+(Stage-II), after Zhang et al., *StackGAN* (ICCV 2017). {parameters:.1f} M parameters, half precision.
+
+```python
+from stackgan import Pipeline
+
+output = Pipeline.from_pretrained("{name}").generate("{captions[0]}", seeds=7)
+output.pictures()[0].save("picture.png")
+```
+
+![Sketches over pictures](samples.png)
+
+Not chosen: captions of classes that were kept out of training, seeds 0 to {SAMPLES - 1}, Stage-I
+above Stage-II, drawn by these very weights.
+
+## Training
+
+{photos:,} photographs of {sources}. Sentences are embedded by {model.config.encoder}.
+
+| stage | images seen | epochs | time | hardware |
+|---|---|---|---|---|
+{rows}
+
+```
+{commands}
+```
+{history}{measured}
+## Limits
+
+It knows {name} and nothing else: a sentence about anything else gives {name}. Captions were written
+by people looking at one photograph, so colours and shapes work, counts and names of species mostly
+do not. Early checkpoint: fine structure is often wrong, and pictures of rare colours are weak.
+
+## Licence of the data
+
+The photographs are for non-commercial research and education, and each belongs to its
+photographer. None is in this repository. The weights are offered on the same terms; the code is
+Apache-2.0.
+
+## Captions of the grid
+
+{listed}
+"""
+
+
+def read_metrics(path: str | Path) -> dict:
+    """What train.evaluate wrote. Raises DataError when the file is something else."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        if missing := [name for name in ("about", *ROWS) if name not in found]:
+            raise ValueError(f"{', '.join(missing)} missing")
+        return found
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path} is no metrics.json of train.evaluate: {error}") from error
+
+
+def scores_section(found: dict) -> str:
+    """metrics.json's figures as a section of the card, a row a figure."""
+    about = found["about"]
+    lines = []
+    for name, (title, scale) in ROWS.items():
+        own = found[name]
+        if own["value"] is None:
+            continue
+        anchors = own["anchors"]
+        columns = [own, own["stage1"], anchors.get("real"), anchors.get("shrunk")]
+        cells = " | ".join(cell(column, scale) for column in columns)
+        lines.append(f"| {title} | {cells} | {own['samples']:,} |")
+    rows = "\n".join(lines)
+    finest = "Stage-II" if about["stages"] == 2 else "Stage-I"
+    return f"""
+## Scores
+
+{about["samples"]:,} pictures of captions of unseen classes, in {about["features"]} features, each with
+its 95 % interval, beside what real photographs of those classes reach, and the same through 64×64.
+By `train.evaluate`; never to be set beside published figures, which were made with Inception-v3.
+
+| | {finest} | Stage-I, enlarged | real photographs | real through 64² | pictures |
+|---|---|---|---|---|---|
+{rows}
+{_notes(found)}{_memory(found["memorisation"])}"""
+
+
+def _notes(found: dict) -> str:
+    """How two of the rows are to be read, where they are there."""
+    notes = []
+    if "chance" in (rate := found["r_precision"]):
+        notes.append(
+            f"R-precision: a picture's own caption ranks first among {rate['among']} "
+            f"(chance {rate['chance']:.2f}), by a scorer trained on the training photographs."
+        )
+    if found["colour_faithfulness"]["value"] is not None:
+        notes.append(
+            "Colour faithfulness: captions that name one colour, and pictures that show it."
+        )
+    return "\n" + " ".join(notes) + "\n" if notes else ""
+
+
+def _memory(distances: dict) -> str:
+    """Fig. 6: how near the pictures are to their nearest training photographs."""
+    quantiles = distances["quantiles"]
+    titles = {
+        "pictures": "pictures",
+        "stage1": "Stage-I's",
+        "real": "unseen photographs",
+        "training": "training photographs to each other",
+    }
+    shares = ("0.01", "0.05", "0.50", "0.95")
+    rows = "\n".join(
+        f"| {title} | " + " | ".join(f"{quantiles[name][share]:.3f}" for share in shares) + " |"
+        for name, title in titles.items()
+        if name in quantiles
+    )
+    closer = distances["closer_than_real"]["pictures"]
+    return f"""
+Memorisation: cosine distance to the nearest training photograph, as quantiles (Fig. 6).
+{100 * closer:.1f} % of the pictures are nearer to one than 99 % of unseen photographs are.
+
+| | 1 % | 5 % | median | 95 % |
+|---|---|---|---|---|
+{rows}
+"""
