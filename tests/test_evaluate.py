@@ -180,6 +180,15 @@ def test_leaves_have_no_petal_colour():
     assert colours.dominant_colours(from_pictures([leaves])) == [None]
 
 
+def test_a_small_bird_is_told_from_its_sky():
+    picture = Image.new("RGB", (256, 256), "#7aa8e0")
+    ImageDraw.Draw(picture).ellipse([130, 90, 220, 150], "#d81818")
+    assert colours.dominant_colours(from_pictures([picture]), "bird") == ["red"]
+    blue = Image.new("RGB", (256, 256), "#50702a")  # and its blue counts where the ground has none
+    ImageDraw.Draw(blue).ellipse([90, 70, 190, 170], "#7aa8e0")
+    assert colours.dominant_colours(from_pictures([blue]), "bird") == ["blue"]
+
+
 @pytest.mark.parametrize(
     ("caption", "colour"),
     [

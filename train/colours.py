@@ -16,6 +16,10 @@ from torch import Tensor
 COLOURS = ("red", "orange", "yellow", "pink", "purple", "blue", "white", "black", "brown", "grey")
 # Green, black, brown and grey are the ground that flowers stand on; birds wear all but green.
 PALETTES = {"flower": COLOURS[:7], "bird": COLOURS}
+# How much of a colour's share in the frame's edge speaks against it. Birds sit off-centre before sky,
+# water and twigs in colours of their own: real photographs then show the one colour that their
+# captions name in 0.50 instead of 0.27. Flowers fill the frame, and lose by it: 0.61, not 0.69.
+GROUND = {"flower": 0.0, "bird": 1.0}
 
 WORDS = {colour: colour for colour in COLOURS} | {
     "crimson": "red",
@@ -126,18 +130,23 @@ def dominant_colours(images: Tensor, subject: str = "flower") -> list[str | None
     """(N, 3, H, W) in [−1, 1] → the palette's colour with most weight in each picture.
 
     Seen at 64×64, each pixel weighted by a Gaussian about the centre (σ = ¼ of the side): the
-    subject stands there, the ground does not. Colours outside the palette have no vote; None where
-    those of the palette have less than a twentieth of the weight.
+    subject stands there, the ground does not. Of birds' colours the share they have in the frame's
+    edge is taken off. Colours outside the palette have no vote; None where those of the palette
+    have less than a twentieth of the weight.
     """
     small = F.interpolate(images, (64, 64), mode="area")
     colours = pixel_colours(small)  # (N, 64, 64)
     place = torch.linspace(-2, 2, 64)  # in σ
     bell = torch.exp(-(place**2) / 2)
-    weight = bell[:, None] * bell
+    centre = bell[:, None] * bell
+    edge = torch.ones(64, 64)
+    edge[8:-8, 8:-8] = 0
     palette = PALETTES[subject]
-    votes = torch.stack(
-        [((colours == COLOURS.index(c)) * weight).sum((1, 2)) for c in palette], dim=1
-    )  # (N, palette)
-    most, best = votes.max(dim=1)
-    enough = most > 0.05 * weight.sum()
+    here, around = (
+        torch.stack([((colours == COLOURS.index(c)) * weight).sum((1, 2)) for c in palette], dim=1)
+        / weight.sum()
+        for weight in (centre, edge)
+    )  # (N, palette), shares
+    best = (here - GROUND[subject] * around).argmax(dim=1)
+    enough = here.amax(dim=1) > 0.05
     return [palette[b] if e else None for b, e in zip(best.tolist(), enough.tolist(), strict=True)]
