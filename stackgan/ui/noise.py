@@ -13,7 +13,7 @@ from stackgan.pipeline import Inputs
 from stackgan.ui import checks, examples, places
 from stackgan.ui.checkpoints import Checkpoints
 from stackgan.ui.controls import KEYS_RELEASE_TOO, ROLL, chosen_epsilon, used
-from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE
+from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, endpoint
 from stackgan.ui.files import new_folder, write_pngs
 from stackgan.ui.noise_layout import EPSILONS, MAP, Layout, lay_out
 from stackgan.ui.places import UNLOCKED, Place
@@ -261,7 +261,7 @@ class Noise(Tab):
             queue=False,
             **PRIVATE,
         )
-        gr.api(self.api, api_name="noise", **ONE_AT_A_TIME)
+        endpoint(self.api, "noise")
 
     def _connect(self, page: Layout) -> None:
         inputs = self._options["inputs"]
@@ -280,15 +280,11 @@ class Noise(Tab):
             **ONE_AT_A_TIME,
             **PRIVATE,
         )
-        gr.on(
-            [slider.release for slider in sliders],
-            self.arrive,
-            trigger_mode="always_last",
-            **self._options,
-        )
+        # On the way, the last picture is seen until the next one is there.
+        arriving = {**self._options, "show_progress": "minimal", "trigger_mode": "always_last"}
+        gr.on([slider.release for slider in sliders], self.arrive, **arriving)
         at_once = {"queue": False, "show_progress": "hidden", **PRIVATE}
-        gone = page.map.select(_place_on_map, None, sliders, **at_once)
-        gone.then(self.arrive, **self._options)
+        page.map.select(_place_on_map, None, sliders, **at_once).then(self.arrive, **arriving)
         self.draw_after(
             page.epsilons.select(_epsilon_in_row, None, [page.mean, page.epsilon_seed], **at_once)
         )

@@ -72,9 +72,7 @@ def lay_out(caption: str) -> Layout:
         with gr.Column(scale=4, min_width=290):
             parts |= _around()
     parts["epsilons"] = _pictures(
-        "ε alone: the same z, other readings of the words; click one to keep its ε",
-        len(EPSILONS),
-        "epsilons",
+        "ε alone, z the same: click one to keep its ε", len(EPSILONS), "epsilons"
     )
     return Layout(**parts)
 
