@@ -32,6 +32,7 @@ from stackgan.pipeline import Pipeline
 COLOURS = ("red", "yellow", "blue", "white", "purple", "orange", "pink")
 CENTRES = ("dark", "bright", "small", "wide", "green")
 MARGIN = 96  # MiB that the allocator may keep of a round
+PATIENCE = 120  # seconds for one request
 SETTLE = 3.0  # seconds for the server to give back what it held
 SAME = 1.0  # grey levels in the mean: engines round, pictures of different seeds are far apart
 
@@ -85,14 +86,10 @@ def load(
     if nearest < 4 * SAME:
         raise ValueError(f"pictures only {nearest:.2g} grey levels apart would prove nothing")
 
-    server, downloads = psutil.Process(pid), Path(tempfile.mkdtemp(dir=files.parent))
-
-    def visitor() -> Client:
-        patience = {"timeout": 120}
-        return Client(address, verbose=False, download_files=str(downloads), httpx_kwargs=patience)
-
-    visitors = [visitor() for _ in asked]
-    with ThreadPoolExecutor(clients) as pool:
+    server = psutil.Process(pid)
+    with tempfile.TemporaryDirectory() as downloads, ThreadPoolExecutor(clients) as pool:
+        options = {"download_files": downloads, "httpx_kwargs": {"timeout": PATIENCE}}
+        visitors = [Client(address, verbose=False, **options) for _ in asked]
         _round(pool, visitors[:1], asked, expected)  # loads what is loaded on first use
         _round(pool, visitors, asked, expected)
         time.sleep(SETTLE)
@@ -100,7 +97,7 @@ def load(
         with _Peak(server) as peak:
             answers = [a for _ in range(rounds) for a in _round(pool, visitors, asked, expected)]
         time.sleep(SETTLE)
-    after = _memory(server)
+        after = _memory(server)
     waited = [a.seconds for a in answers if not a.busy and a.wrong is None]
     return {
         "clients": clients,
@@ -147,12 +144,12 @@ def _round(pool: ThreadPoolExecutor, visitors: list, asked: list, expected: list
         except Exception as error:
             return Answer(time.perf_counter() - started, f"{type(error).__name__}: {error}"[:300])
         seconds = time.perf_counter() - started
-        return Answer(seconds, _difference(answer, caption, seed, expected[i]))
+        return Answer(seconds, difference(answer, caption, seed, expected[i]))
 
     return list(pool.map(ask, range(len(visitors))))
 
 
-def _difference(answer: tuple, caption: str, seed: int, expected: np.ndarray) -> str | None:
+def difference(answer: tuple, caption: str, seed: int, expected: np.ndarray) -> str | None:
     """What is wrong with an answer of /generate, or None."""
     _, [picture], [settings] = answer
     for where, record in (("answer", settings), ("PNG", read_settings(picture))):

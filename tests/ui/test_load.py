@@ -1,23 +1,25 @@
 """Many visitors at once, and visitors who leave: the running page, with tiny networks."""
 
 import json
+import os
 import time
 import urllib.error
 import urllib.request
 
+import numpy as np
 import pytest
-from conftest import fake_encoder, lively
+from conftest import fake_encoder
 
 gr = pytest.importorskip("gradio")
 gradio_client = pytest.importorskip("gradio_client")
 
 import load  # noqa: E402
 from gradio_client.utils import QueueError  # noqa: E402
-from running_app import app_process  # noqa: E402
 
-from stackgan import SIZES, Pipeline, StackGAN  # noqa: E402
+from stackgan import Pipeline  # noqa: E402
 from stackgan.ui import events, page  # noqa: E402
 from stackgan.ui.checkpoints import Checkpoints  # noqa: E402
+from stackgan.ui.files import new_folder, write_pngs  # noqa: E402
 
 BATCH_SECONDS = 0.5  # what a batch of Stage-II takes here, so that there is time to leave
 FRAMES = 60
@@ -38,16 +40,28 @@ class SlowEngine:
 
 
 @pytest.fixture
-def slow(checkpoint_folder):
+def serve():
+    """A function that puts the page for some checkpoints on a port and returns its address."""
+    served = []
+
+    def start(checkpoints: Checkpoints) -> str:
+        served.append(page.build(checkpoints))
+        served[-1].launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+        return served[-1].local_url
+
+    yield start
+    for blocks in served:
+        blocks.close()
+
+
+@pytest.fixture
+def slow(checkpoint_folder, serve):
     """The page's address and its engine, which is slow."""
     checkpoints = Checkpoints(str(checkpoint_folder / "flowers"), encoder=fake_encoder)
     pipeline = checkpoints.pipeline()
     engine = SlowEngine(pipeline.engine.engine)
     pipeline.engine = events.WhileWanted(engine)
-    blocks = page.build(checkpoints)
-    blocks.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
-    yield blocks.local_url, engine
-    blocks.close()
+    return serve(checkpoints), engine
 
 
 def post(address: str, endpoint: str, **data) -> str:
@@ -113,18 +127,36 @@ def test_a_page_with_a_full_queue_says_that_it_is_busy(slow, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_each_of_many_clients_gets_its_own_picture(tmp_path):
-    lively(StackGAN(SIZES["tiny"])).save_pretrained(tmp_path / "flowers")
-    pipeline = Pipeline.from_pretrained(tmp_path / "flowers")
-    arguments = ("--checkpoint", str(tmp_path / "flowers"))
-    with app_process(tmp_path, *arguments, OMP_NUM_THREADS="1") as (app, address):
-        found = load.load(address, app.pid, tmp_path / "gradio", pipeline, clients=12, rounds=1)
+def test_each_of_many_clients_gets_its_own_picture(
+    checkpoints, checkpoint_folder, upload_folder, serve
+):
+    pipeline = Pipeline.from_pretrained(checkpoint_folder / "flowers", encoder=fake_encoder)
+    address = serve(checkpoints)
+    found = load.load(address, os.getpid(), upload_folder, pipeline, clients=12, rounds=1)
     assert found["wrong"] == []
-    assert found["answered"] + found["busy"] == 12
-    assert found["answered"] > 0
+    assert found["answered"] == 12 <= events.MAX_WAITING
     assert found["memory_mib"]["after"] < found["memory_mib"]["before"] + load.MARGIN
     assert 0 < found["temporary_mib"] < 100
     assert "12 clients at once" in load.report(found)
+
+
+@pytest.mark.parametrize(
+    ("seed", "drawn", "words"), [(8, 8, None), (8, 9, "the answer is of"), (9, 9, "off its own")]
+)
+def test_another_ones_picture_does_not_pass(checkpoints, seed, drawn, words):
+    """What the load script makes of an answer: settings and pixels must both be those asked for."""
+    pipeline = checkpoints.pipeline()
+    [own] = pipeline.generate("a red flower", 8).pictures()
+    path = write_pngs(
+        pipeline.generate("a red flower", drawn).images,
+        new_folder(),
+        ["answer.png"],
+        [{"caption": "a red flower", "seed": drawn}],
+        2,
+    )
+    answer = (None, path, [{"caption": "a red flower", "seed": drawn}])
+    found = load.difference(answer, "a red flower", seed, np.asarray(own, dtype=np.float32))
+    assert (found is None) if words is None else (words in found)
 
 
 def test_mcp_is_offered_where_it_is_installed_unless_gradio_is_told(monkeypatch):
