@@ -30,7 +30,7 @@ SAVE_FILM = """(file) => {
 
 
 class Interpolate(Tab):
-    """Handlers of the tab, plain functions of what the visitor set, and its endpoints."""
+    """Handlers of the tab, plain functions of what the visitor set, and its layout (`build`)."""
 
     name = "Interpolate"
 

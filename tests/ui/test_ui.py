@@ -11,7 +11,6 @@ from stackgan.images import read_settings  # noqa: E402
 from stackgan.ui import checks, examples, files, page  # noqa: E402
 from stackgan.ui.checkpoints import Checkpoints  # noqa: E402
 from stackgan.ui.generate import Generate  # noqa: E402
-from stackgan.ui.interpolate import Interpolate  # noqa: E402
 
 CAPTION = "this flower has yellow petals"
 
@@ -20,9 +19,6 @@ def test_a_checkpoint_of_one_stage_gives_sketches_alone(checkpoint_folder):
     checkpoints = Checkpoints(str(checkpoint_folder / "sketches"), encoder=fake_encoder)
     (only,) = Generate(checkpoints).draw(CAPTION, 7, True, 1, 1.0, True, 0, None)
     assert (len(only.drawn.sketches), only.drawn.pictures) == (1, ())
-    *_, last = Interpolate(checkpoints).draw("red", "blue", 3, True, None, False, None)
-    assert last[1] == []
-    assert Image.open(last[2]).size == (3 * 66 + 2, 68)
 
 
 def test_flowers_are_the_default_of_the_bundled_checkpoints(checkpoint_folder, monkeypatch):
@@ -87,7 +83,7 @@ def test_the_api_is_two_documented_endpoints(checkpoints):
     try:
         client = gradio_client.Client(blocks.local_url, verbose=False)
         info = client.view_api(return_format="dict")["named_endpoints"]
-        assert set(info) == {"/generate", "/interpolate"}
+        assert set(info) >= {"/generate", "/interpolate", "/animate"}
         names = [p["parameter_name"] for p in info["/generate"]["parameters"]]
         assert names == [
             *("caption", "seed", "samples", "truncation", "epsilon_seed", "checkpoint"),
