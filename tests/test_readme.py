@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,35 @@ def test_measuring_commands_use_flags_that_exist(module, tmp_path):
     [command] = [c for c in SHELL if c.split()[2] == module]
     shown = run(f"python -m {module} --help", tmp_path).stdout
     assert [flag for flag in re.findall(r"--[a-z-]+", command) if flag not in shown] == []
+
+
+def block(language: str, word: str) -> str:
+    """The README's only block of that language with that word in it."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", README, re.S)
+    [found] = [text for text in blocks if word in text]
+    return found
+
+
+def test_every_endpoint_answers_gradio_client_as_shown(address, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = block("python", "gradio_client")
+    names = {"__name__": "readme"}
+    exec(code.replace("http://127.0.0.1:7860", address), names)
+    assert Image.open(names["picture"]).size == (256, 256)
+    assert Image.open(names["strip"]).format == "PNG"
+    assert Path(names["film"]).suffix == ".mp4"
+    offered = names["client"].view_api(return_format="dict")["named_endpoints"]
+    assert set(re.findall(r'api_name="(/\w+)"', code)) == set(offered)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+def test_every_endpoint_answers_curl_as_shown(address):
+    commands = block("bash", "curl").replace("http://127.0.0.1:7860", address)
+    done = subprocess.run(
+        ["bash", "-c", commands], capture_output=True, text=True, timeout=300, check=True
+    )
+    events = re.findall(r"^event: (?!heartbeat|generating)(\w+)", done.stdout, re.M)
+    assert events == ["complete"] * commands.count("\nask "), done.stdout[-2000:]
 
 
 def test_front_matter_is_what_spaces_reads():
