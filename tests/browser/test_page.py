@@ -9,6 +9,8 @@ from browsing import expect, field, generated
 
 pytestmark = pytest.mark.browser
 
+TABS = ("Generate", "Words", "Interpolate", "Noise", "How it works")
+
 
 def test_another_checkpoint_brings_its_examples(page):
     page.locator("#checkpoint input").click()
@@ -23,7 +25,23 @@ def test_another_checkpoint_brings_its_examples(page):
 def test_a_phone_needs_no_sideways_scrolling(visit, scheme):
     page = visit(viewport={"width": 390, "height": 844}, color_scheme=scheme)
     generated(page)
-    for tab in ("Generate", "Interpolate", "How it works"):
+    expect(page.locator("#history img")).to_be_visible()
+    for tab in TABS:
         page.get_by_role("tab", name=tab).click()
         expect(page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab
+
+
+def test_a_caption_is_followed_through_the_networks(page):
+    page.get_by_role("tab", name="How it works").click()
+    expect(page.locator("#about .katex").first).to_be_visible()
+    field(page, "about-caption").fill("a red flower")
+    field(page, "about-caption").press("Enter")
+    for stage in ("Stage-I", "Stage-II"):
+        expect(page.get_by_role("img", name=f"μ ± σ of {stage}:")).to_be_visible()
+    expect(page.locator("#about-sketch img")).to_have_js_property("naturalWidth", 64)
+    for name in ("picture", "difference", "with", "without", "instead"):
+        image = page.locator(f"#about-{name} img")
+        expect(image).to_have_js_property("naturalWidth", 256)
+        assert image.get_attribute("alt")
+    expect(page.locator("#history img")).to_have_count(0)  # a lesson, not a result
