@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import lively
 from running_app import PATIENCE, QUIET, find_browser, running_app
 
 from stackgan import SIZES, StackGAN
+from stackgan.known import KnownCaptions
+from stackgan.model import KNOWN
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
@@ -17,9 +20,15 @@ expect.set_options(timeout=PATIENCE)
 
 
 def app_with_tiny_checkpoints(folder: Path) -> Iterator[str]:
-    """The address of the app, `flowers` and `birds` being tiny random networks."""
+    """The address of the app, `flowers` and `birds` being tiny random networks.
+
+    The birds know of two captions that every sentence is far from.
+    """
     for seed, name in enumerate(("flowers", "birds")):
         lively(StackGAN(SIZES["tiny"]), seed).save_pretrained(folder / "checkpoints" / name)
+    embeddings = torch.eye(2, SIZES["tiny"].embedding_dim)
+    known = KnownCaptions("birds", ["a red wren", "a blue jay"], embeddings, threshold=0.99)
+    known.save(folder / "checkpoints" / "birds" / KNOWN)
     with running_app(folder, STACKGAN_CHECKPOINTS=str(folder / "checkpoints")) as address:
         yield address
 
