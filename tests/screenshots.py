@@ -33,6 +33,38 @@ def show_interpolate(page: Page) -> None:
     _loaded(page)
 
 
+def show_words(page: Page) -> None:
+    page.get_by_role("tab", name="Words").click()
+    page.locator("#compare").click()
+    expect(page.locator("#words-save")).to_be_enabled()
+    _loaded(page)
+
+
+def show_noise(page: Page) -> None:
+    page.get_by_role("tab", name="Noise").click()
+    page.locator("#draw-map").click()
+    expect(page.locator("#noise-map img").first).to_be_visible()
+    _loaded(page)
+
+
+def show_about(page: Page) -> None:
+    page.get_by_role("tab", name="How it works").click()
+    page.locator("#explain").click()
+    expect(page.locator("#about-instead img")).to_be_visible()
+    _loaded(page)
+
+
+def show_history(page: Page) -> None:
+    show_generate(page)
+    for example in (1, 2, 5):
+        picture = page.locator("#picture img").get_attribute("src")
+        page.locator("#examples button").nth(example).click()
+        expect(page.locator("#picture img")).not_to_have_attribute("src", picture)
+    show_words(page)
+    expect(page.locator("#history img")).to_have_count(5)
+    page.locator("#history-bar").scroll_into_view_if_needed()
+
+
 def _loaded(page: Page) -> None:
     page.wait_for_function(
         "() => [...document.images].every((image) => image.complete || !image.offsetParent)"
@@ -43,6 +75,10 @@ SHOTS = {
     "page-generate": (DESKTOP, "light", show_generate),
     "page-interpolate": (DESKTOP, "light", show_interpolate),
     "page-generate-dark": (DESKTOP, "dark", show_generate),
+    "page-words": (DESKTOP, "light", show_words),
+    "page-noise": (DESKTOP, "light", show_noise),
+    "page-how-it-works": (DESKTOP, "light", show_about),
+    "page-history": (DESKTOP, "light", show_history),
     "page-phone": (PHONE, "light", show_generate),
     "page-phone-interpolate": (PHONE, "light", show_interpolate),
 }

@@ -103,7 +103,8 @@ def replaced(caption: str, offered: list[str]) -> str:
     known = {c for group in CAPTIONS.values() for c in group}
     known |= {pattern for group in WORDS.values() for pattern in group}
     known |= {c for group in PAIRS.values() for pair in group for c in pair}
-    return offered[0] if offered and caption in known else caption
+    # One that is offered there too came with a result of that checkpoint: from a link, from history.
+    return offered[0] if offered and caption in known - set(offered) else caption
 
 
 def _about(table: dict[str, list], checkpoint: str) -> list:

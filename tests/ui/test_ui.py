@@ -54,6 +54,7 @@ def test_each_subject_has_a_dozen_examples_that_fit_their_buttons():
 def test_another_checkpoint_exchanges_examples_but_not_what_was_typed():
     birds, flowers = examples.captions("birds"), examples.captions("flowers")
     assert examples.replaced(flowers[3], birds) == birds[0]
+    assert examples.replaced(flowers[3], flowers) == flowers[3]
     assert examples.replaced("my own words", birds) == "my own words"
     assert examples.replaced(flowers[3], []) == flowers[3]
 
@@ -76,7 +77,7 @@ def test_file_names_are_plain():
     assert files.file_name("花", 7, 1) == "picture-seed7-stage1.png"
 
 
-def test_the_api_is_two_documented_endpoints(checkpoints):
+def test_the_api_is_a_documented_endpoint_for_each_tab(checkpoints):
     gradio_client = pytest.importorskip("gradio_client")
     blocks = page.build(checkpoints)
     blocks.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
@@ -100,6 +101,9 @@ def test_the_api_is_two_documented_endpoints(checkpoints):
         )
         assert len(frames) == len(pictures) == len(settings) == 3
         assert [Image.open(path).format for path in (strip, gif, webp)] == ["PNG", "GIF", "WEBP"]
+
+        answer = client.predict(CAPTION, api_name="/explain")
+        assert len(answer["conditioning"]) == 2
 
         for bad in ({"caption": ""}, {"caption": CAPTION, "seed": "seven"}):
             with pytest.raises(gradio_client.exceptions.AppError, match=r"caption is|seed is"):
