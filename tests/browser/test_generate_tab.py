@@ -79,7 +79,7 @@ def test_a_picked_picture_is_shown_large_and_its_noise_is_held(page):
     expect(field(page, "seed")).to_have_value("21")
     expect(field(page, "samples")).to_have_value("1")
     expect(field(page, "hold")).to_be_checked()
-    expect(page.locator("#report")).to_have_attribute("role", "status")
+    expect(page.locator("#report").get_by_role("status")).to_be_attached()
     expect(page.locator("#report")).to_contain_text("Seed 21 is held")
     large = page.locator("#picture img")
     expect(large).to_have_attribute("alt", re.compile("seed 21"))
