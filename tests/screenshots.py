@@ -66,8 +66,12 @@ def show_history(page: Page) -> None:
 
 
 def _loaded(page: Page) -> None:
+    # Pictures below the fold load when they are scrolled to, and a long shot shows them as well.
     page.wait_for_function(
-        "() => [...document.images].every((image) => image.complete || !image.offsetParent)"
+        """() => [...document.images].every((image) => {
+            image.loading = "eager";
+            return image.complete || !image.offsetParent;
+        })"""
     )
 
 

@@ -19,6 +19,14 @@ MAX_WAITING = 32  # more are told that the page is busy
 ONE_AT_A_TIME = {"concurrency_id": "model", "concurrency_limit": 1}
 PRIVATE = {"api_visibility": "private"}  # the page's own event, no endpoint of the API
 
+# From a hidden gr.File that an event has filled to the visitor's folder of downloads.
+SAVE_FILE = """(file) => {
+    if (!file) return;
+    const link = Object.assign(document.createElement('a'), { href: file.url });
+    link.download = file.orig_name;
+    link.click();
+}"""
+
 
 def download(path: str | None, **changes: object) -> gr.DownloadButton:
     """A download button that hands out this file, or waits for one; with other changes to it."""

@@ -9,6 +9,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from gradio.utils import get_upload_folder
@@ -18,23 +19,27 @@ from stackgan.images import save_png, to_pictures
 
 KEEP_SECONDS = 2 * 60 * 60  # long enough to come back to an open page
 CHECK_SECONDS = 10 * 60
+MAX_FOLDERS = 256  # some 2 MB each, 8 MB at most: about a gigabyte when a crowd comes
 _PREFIX = "stackgan-"
 
 
 def new_folder() -> Path:
-    """An empty folder for one answer, where Gradio serves files from; old ones are removed.
+    """An empty folder for one answer, where Gradio serves files from; old ones are removed,
+    and the oldest where there are too many.
 
     Gradio deletes the files it has handed out (see `delete_cache`), but not those of a visitor who
     left half-way, nor folders.
     """
     root = Path(get_upload_folder())
     root.mkdir(parents=True, exist_ok=True)
+    made = {}
     for folder in root.glob(f"{_PREFIX}*"):
-        try:
-            if time.time() - folder.stat().st_mtime > KEEP_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
-        except FileNotFoundError:  # another process was quicker
-            continue
+        with suppress(FileNotFoundError):  # another process was quicker
+            made[folder] = folder.stat().st_mtime
+    newest_first = sorted(made, key=made.get, reverse=True)
+    for number, folder in enumerate(newest_first, start=1):
+        if number >= MAX_FOLDERS or time.time() - made[folder] > KEEP_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
 
 

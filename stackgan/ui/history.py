@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import gradio as gr
 
 from stackgan.ui import checks
-from stackgan.ui.events import PRIVATE
+from stackgan.ui.events import PRIVATE, SAVE_FILE
 from stackgan.ui.files import zip_results
 from stackgan.ui.sharing import (
     MAX_RECORDS,
@@ -53,12 +53,6 @@ COPY_LINK = """async (link) => {
         document.querySelector('#link input, #link textarea').select();
         return 'Press Ctrl+C';
     }
-}"""
-SAVE_ZIP = """(file) => {
-    if (!file) return;
-    const link = Object.assign(document.createElement('a'), { href: file.url });
-    link.download = file.orig_name ?? 'stackgan.zip';
-    link.click();
 }"""
 # A file dropped anywhere goes to the upload button, instead of replacing the page in the browser.
 DROP_ANYWHERE = """() => {
@@ -204,7 +198,7 @@ class History:
         upload.upload(self.open_png, upload, shown, **PRIVATE).then(**whole)
         copy.click(None, self.link, copy, js=COPY_LINK)
         self.link.change(None, None, copy, js="() => 'Copy link'")
-        save.click(self.zip, files, archive, **PRIVATE).then(None, archive, None, js=SAVE_ZIP)
+        save.click(self.zip, files, archive, **PRIVATE).then(None, archive, None, js=SAVE_FILE)
         clear.click(self.clear, None, kept, **QUIET)
         page.load(None, None, None, js=DROP_ANYWHERE)
         page.load(self.show, stored, strip, **QUIET)

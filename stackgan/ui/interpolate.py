@@ -14,7 +14,7 @@ from stackgan.paths import MAX_SENTENCES
 from stackgan.ui import checks, examples, scrubber
 from stackgan.ui import travel as travels
 from stackgan.ui.checkpoints import Checkpoints
-from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE
+from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, SAVE_FILE
 from stackgan.ui.interpolate_api import Endpoints
 from stackgan.ui.interpolate_layout import NOISES, NUMERALS, Layout, lay_out, samples_of
 from stackgan.ui.interpolate_shown import Shown, shown
@@ -22,11 +22,6 @@ from stackgan.ui.tab import Tab
 from stackgan.ui.travel import Travel
 
 AT_ONCE = {"queue": False, "show_progress": "hidden", **PRIVATE}
-SAVE_FILM = """(file) => {
-    const link = Object.assign(document.createElement('a'), { href: file.url });
-    link.download = file.orig_name;
-    link.click();
-}"""
 
 
 class Interpolate(Tab):
@@ -196,7 +191,7 @@ class Interpolate(Tab):
         written = at.save_film.click(
             self.film, [*choices, travel], at.film, show_progress_on=at.save_film, **PRIVATE
         )
-        written.success(None, at.film, None, js=SAVE_FILM)
+        written.success(None, at.film, None, js=SAVE_FILE)
         self._connect_choices(at, chooser)
         Endpoints(self.checkpoints).offer()
 

@@ -6,7 +6,7 @@ import gradio as gr
 from stackgan.ui import checks
 from stackgan.ui import travel as travels
 from stackgan.ui.checkpoints import Checkpoints
-from stackgan.ui.events import ONE_AT_A_TIME
+from stackgan.ui.events import endpoint, stop_if_nobody_waits
 from stackgan.ui.travel import Travel
 
 
@@ -18,8 +18,8 @@ class Endpoints:
 
     def offer(self) -> None:
         """Make them endpoints of the page that is being built."""
-        gr.api(self.interpolate, api_name="interpolate", **ONE_AT_A_TIME)
-        gr.api(self.animate, api_name="animate", **ONE_AT_A_TIME)
+        endpoint(self.interpolate, "interpolate")
+        endpoint(self.animate, "animate")
 
     def interpolate(
         self,
@@ -61,7 +61,7 @@ class Endpoints:
             travel = self._travel(
                 captions, frames, seed, end_seed, spherical, truncation, checkpoint
             )
-            films = [travels.film(travel, ending) for ending in ("gif", "webp")]
+            films = [self._film(travel, ending) for ending in ("gif", "webp")]
         lists = (
             [gr.FileData(path=p) for p in paths] for paths in (travel.sketches, travel.pictures)
         )
@@ -105,7 +105,7 @@ class Endpoints:
             travel = self._travel(
                 captions, frames, seed, end_seed, spherical, truncation, checkpoint
             )
-            return gr.FileData(path=travels.film(travel, format, stage, back, seconds))
+            return gr.FileData(path=self._film(travel, format, stage, back, seconds))
 
     def _travel(
         self, captions, frames, seed, end_seed, spherical, truncation, checkpoint
@@ -113,6 +113,10 @@ class Endpoints:
         route = travels.checked_route(captions, frames, seed, end_seed, spherical, truncation)
         *_, travel = travels.draw(self.checkpoints.pipeline(checkpoint), route)
         return travel
+
+    def _film(self, travel: Travel, *choices) -> str:
+        stop_if_nobody_waits()  # writing a film takes as long as drawing its frames
+        return travels.film(travel, *choices)
 
 
 def _listed(captions: object, what: str) -> list:

@@ -1,5 +1,8 @@
 """What the tabs share, the page put together, and its API through gradio_client; no browser."""
 
+import os
+import time
+
 import pytest
 from conftest import fake_encoder
 from PIL import Image
@@ -70,6 +73,16 @@ def test_old_folders_are_removed_when_new_ones_are_made(upload_folder, monkeypat
     monkeypatch.setattr(files, "KEEP_SECONDS", -1)
     files.new_folder()
     assert not old.exists()
+
+
+def test_the_oldest_folders_give_way_when_there_are_too_many(upload_folder, monkeypatch):
+    monkeypatch.setattr(files, "MAX_FOLDERS", 3)
+    made = []
+    for age in range(5, 0, -1):
+        made.append(files.new_folder())
+        when = time.time() - age
+        os.utime(made[-1], (when, when))
+    assert [folder.exists() for folder in made] == [False, False, True, True, True]
 
 
 def test_file_names_are_plain():
