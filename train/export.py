@@ -116,7 +116,11 @@ def _history(run: Path) -> list[dict]:
         del widths["resolution"]  # Stage-I on its way to a second stage
     changed |= {n: v for n, v in widths.items() if v != usual[n]}
     options = "".join(f" --{k.replace('_', '-')} {str(v).lower()}" for k, v in changed.items())
-    before = f" --stage1 {config['stage1']}" if "stage1" in config else ""
+    before = "".join(
+        f" --{name.replace('_', '-')} {config[name]}"
+        for name in ("stage1", "begin_with")
+        if name in config
+    )
     step = {
         "title": "Stage-" + "I" * number,
         "images": last["images"],

@@ -52,7 +52,7 @@ def table(found: dict) -> str:
         own = found[name]
         anchors = own["anchors"]
         cells = [own, own["stage1"], anchors.get("real"), anchors.get("shrunk")]
-        lines.append([title, *(cell(cell, scale) for cell in cells)])
+        lines.append([title, *(cell(score, scale) for score in cells)])
         if own["value"] is None:
             notes.append(f"{title}: {own['reason']}")
     if "classifier" in (score := found["inception_score"]):
