@@ -72,16 +72,16 @@ def load_engine(model: StackGAN, name: str = "auto", device: torch.device | str 
 def _fastest_first(model: StackGAN, device: torch.device | str) -> list[Callable[[], Engine]]:
     """What "auto" tries, in order.
 
-    In bf16 PyTorch's packed convolutions are ahead of OpenVINO (stackgan.benchmark: 2.9 against 2.1
-    times the plain network at batch 1, 5.1 against 3.9 at batch 8); OpenVINO is for CPUs without it:
-    in fp32 it is ahead (2.3 against 2.0 at batch 1, processor time on one thread).
+    PyTorch's packed convolutions are ahead of OpenVINO on two threads (stackgan.benchmark, times the
+    plain network at batch 1 and 8): in bf16 3.0 and 5.1 against 2.3 and 3.7, in fp32 2.1 and 2.5
+    against 1.8 and 2.4. On one thread OpenVINO may win; STACKGAN_ENGINE=openvino asks for it.
     """
     half = [lambda: TorchEngine(model, device)] if has_native_bf16(device) else []
     openvino = "openvino" in available_engines(device)
     return [
         *half,
-        *([lambda: _openvino(model, device)] if openvino else []),
         lambda: TorchEngine(model, device, torch.float32),
+        *([lambda: _openvino(model, device)] if openvino else []),
     ]
 
 
