@@ -11,13 +11,14 @@ from stackgan.ui import checks
 from stackgan.ui.events import PRIVATE
 
 ROLL = f"Math.floor(Math.random() * {checks.FRESH_SEEDS})"
-# A slider tells of its release by the mouse alone; with this before its input, by the keys too.
-KEYS_RELEASE_TOO = """(...values) => {
-    const slider = document.activeElement;
-    if (slider?.type === "range")
-        slider.onkeyup ??= () =>
-            slider.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
-    return values;
+# A slider tells of its release by the mouse alone; with this, run once, by the keys that move it too.
+KEYS_RELEASE_SLIDERS = """() => {
+    const moves = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown",
+                   "PageUp", "PageDown", "Home", "End"];
+    document.addEventListener("keyup", ({ target, key }) => {
+        if (target.type === "range" && moves.includes(key))
+            target.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
+    });
 }"""
 
 

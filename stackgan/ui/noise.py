@@ -12,7 +12,7 @@ from stackgan.images import to_pictures
 from stackgan.pipeline import Inputs
 from stackgan.ui import checks, examples, places
 from stackgan.ui.checkpoints import Checkpoints
-from stackgan.ui.controls import KEYS_RELEASE_TOO, ROLL, chosen_epsilon, used
+from stackgan.ui.controls import ROLL, chosen_epsilon, used
 from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, endpoint
 from stackgan.ui.files import new_folder, write_pngs
 from stackgan.ui.noise_layout import EPSILONS, MAP, Layout, lay_out
@@ -274,7 +274,6 @@ class Noise(Tab):
             self.move,
             inputs,
             page.sketch,
-            js=KEYS_RELEASE_TOO,
             trigger_mode="always_last",  # moves that come while one is under way count
             show_progress="hidden",
             **ONE_AT_A_TIME,

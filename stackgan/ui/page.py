@@ -7,7 +7,8 @@ import gradio as gr
 from stackgan.model import CHECKPOINTS
 from stackgan.ui.about import About
 from stackgan.ui.checkpoints import Checkpoints
-from stackgan.ui.events import MAX_WAITING
+from stackgan.ui.controls import KEYS_RELEASE_SLIDERS
+from stackgan.ui.events import MAX_WAITING, PRIVATE
 from stackgan.ui.files import CHECK_SECONDS, KEEP_SECONDS
 from stackgan.ui.generate import Generate
 from stackgan.ui.history import History
@@ -53,4 +54,5 @@ def build(checkpoints: Checkpoints) -> gr.Blocks:
                 with gr.Tab(tab.name, id=tab.name.lower()):
                     tab.build(chooser)
         History(drawing).build(page, tabs)
+        page.load(None, None, None, js=KEYS_RELEASE_SLIDERS, **PRIVATE)
     return page.queue(max_size=MAX_WAITING)

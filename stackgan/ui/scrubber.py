@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from stackgan.ui.controls import KEYS_RELEASE_TOO, stage_image
+from stackgan.ui.controls import stage_image
 from stackgan.ui.events import PRIVATE
 
 STEP = 0.01
@@ -35,7 +35,6 @@ KEEP_AND_SHOW = f"""(position, sketches, pictures, exact) => {{
         Object.assign(new Image(), {{ src: frame.image.url }}));
     return ({SHOW})(position, sketches, pictures, exact);
 }}"""
-SCRUB = f"(...values) => ({SHOW})(...({KEYS_RELEASE_TOO})(...values))"
 # Undefined, which leaves the output as it is, where a frame is near enough or drawn already.
 ASK = f"""(position, sketches, pictures, exact) => {{
     if (!sketches?.length || ({_IS_THERE})(position, exact)) return undefined;
@@ -63,7 +62,7 @@ class Scrubber:
     def connect(self) -> None:
         targets = [self.sketch, self.picture]
         # Moves that come while one is under way must not be dropped.
-        self.position.input(None, self.sources, targets, js=SCRUB, trigger_mode="always_last")
+        self.position.input(None, self.sources, targets, js=SHOW, trigger_mode="always_last")
         for frames in (self.sketch_frames, self.picture_frames):
             frames.change(None, self.sources, targets, js=KEEP_AND_SHOW)
         for event in (self.exact.change, self.position.change):
