@@ -107,9 +107,9 @@ class EfficientNetLite(nn.Module):
         network = _load(name)
         self.name = name
         self.input_size = INPUT_SIZE[name]
-        self.stem = nn.Sequential(_folded(network._conv_stem, network._bn0), nn.ReLU6(inplace=True))
+        self.stem = _folded(network._conv_stem, network._bn0, relu6=True)
         self.blocks = nn.ModuleList(_FoldedBlock(block) for block in network._blocks)
-        self.head = nn.Sequential(_folded(network._conv_head, network._bn1), nn.ReLU6(inplace=True))
+        self.head = _folded(network._conv_head, network._bn1, relu6=True)
         self.classifier = network._fc
         strides = [block.stride for block in self.blocks]
         # The last block before each halving, and the last of all: strides 4, 8, 16 and 32.
@@ -151,8 +151,8 @@ class _FoldedBlock(nn.Module):
         super().__init__()
         layers = []
         if hasattr(block, "_expand_conv"):
-            layers += [_folded(block._expand_conv, block._bn0), nn.ReLU6(inplace=True)]
-        layers += [_folded(block._depthwise_conv, block._bn1), nn.ReLU6(inplace=True)]
+            layers += [_folded(block._expand_conv, block._bn0, relu6=True)]
+        layers += [_folded(block._depthwise_conv, block._bn1, relu6=True)]
         layers += [_folded(block._project_conv, block._bn2)]
         self.layers = nn.Sequential(*layers)
         self.stride = block._depthwise_conv.stride[0]
@@ -166,68 +166,80 @@ class _FoldedBlock(nn.Module):
 
 
 class FrozenConv2d(nn.Module):
-    """A convolution without trainable weights whose input gradient is itself a forward convolution.
+    """A convolution without trainable weights, and ReLU6 if asked, whose input gradient is itself a
+    forward convolution.
 
     The gradient of a stride-1 convolution is a convolution with the flipped, transposed kernel.
     Asked that way, the CPU library answers in bf16 about four times faster than through its own
     backward primitive, which is slow for depthwise kernels. A stride-2 gradient is spread over a
     grid of zeros first.
+
+    TensorFlow's SAME pads even sides by one more after than before where the stride is 2. A kernel
+    with a row and a column of zeros in front asks for the same pixels with as much on both sides,
+    and so the padded copy of the map, whose memory takes longer than the convolution, is not made.
     """
 
-    def __init__(self, conv: nn.Conv2d, padding: tuple[int, int]):
-        """`conv`: weights and bias to freeze; `padding`: (before, after) of both axes."""
+    def __init__(self, conv: nn.Conv2d, relu6: bool = False):
+        """`conv`: weights and bias to freeze, of an odd kernel; its stride is 1 or 2."""
         super().__init__()
-        self.stride, self.groups, self.padding = conv.stride[0], conv.groups, padding
+        self.stride, self.groups, self.relu6 = conv.stride[0], conv.groups, relu6
         weight = conv.weight.detach().clone()  # (O, I / groups, k, k)
+        total = weight.shape[-1] - self.stride
+        self.padding = total // 2, total - total // 2  # before and after, on both axes
         flipped = weight.flip(2, 3)
         if self.groups == 1:
             flipped = flipped.transpose(0, 1)  # a depthwise kernel is its own transpose
-        self.spread: Tensor | None = None  # see backward
+        uneven = self.padding[1] - self.padding[0]
+        self.spread: Tensor | None = None  # see _FrozenConvolution.backward
         self.register_buffer("weight", weight)
+        self.register_buffer("evened", F.pad(weight, (uneven, 0, uneven, 0)))
         self.register_buffer("flipped", flipped.contiguous())
         self.register_buffer("bias", conv.bias.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))
-        if self.padding[0] != self.padding[1]:
-            x = F.pad(x, self.padding * 2)
         return _FrozenConvolution.apply(x, self)
 
 
 class _FrozenConvolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, layer: FrozenConv2d) -> Tensor:
-        ctx.layer, ctx.size = layer, x.shape[2:]
-        pad = layer.padding[0] if layer.padding[0] == layer.padding[1] else 0
         with torch.autocast(x.device.type, enabled=False):
-            weight, bias = layer.weight.to(x.dtype), layer.bias.to(x.dtype)
-            return F.conv2d(x, weight, bias, layer.stride, pad, groups=layer.groups)
+            weight, bias = layer.evened.to(x.dtype), layer.bias.to(x.dtype)
+            y = F.conv2d(x, weight, bias, layer.stride, layer.padding[1], groups=layer.groups)
+        ctx.layer, ctx.size = layer, x.shape[2:]
+        if layer.relu6:
+            y.clamp_(0.0, 6.0)
+            ctx.save_for_backward(y)
+        return y
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
-        layer, size = ctx.layer, ctx.size
-        k = layer.weight.shape[-1]
-        pad = layer.padding[0] if layer.padding[0] == layer.padding[1] else 0
+        layer = ctx.layer
+        if layer.relu6:
+            # From what came out: at 0 and 6 nothing passes.
+            (y,) = ctx.saved_tensors
+            gradient = torch.ops.aten.hardtanh_backward(gradient, y, 0.0, 6.0)
+        reach = (layer.weight.shape[-1] - 1) // 2
         if layer.stride > 1:
             # What the stride skipped had no say in the output: zeros in its place, written once.
-            shape = (*gradient.shape[:2], *(s + 2 * pad - k + 1 for s in size))
+            shape = (*gradient.shape[:2], *ctx.size)
             spread = layer.spread
             if spread is None or spread.shape != shape or spread.dtype != gradient.dtype:
                 spread = gradient.new_zeros(shape).contiguous(memory_format=torch.channels_last)
                 layer.spread = spread
-            spread[:, :, :: layer.stride, :: layer.stride] = gradient
+            first = reach - layer.padding[0]  # the input pixel under the first kernel's centre
+            spread[:, :, first :: layer.stride, first :: layer.stride] = gradient
             gradient = spread
         with torch.autocast(gradient.device.type, enabled=False):
             weight = layer.flipped.to(gradient.dtype)
-            return F.conv2d(gradient, weight, None, 1, k - 1 - pad, groups=layer.groups), None
+            return F.conv2d(gradient, weight, None, 1, reach, groups=layer.groups), None
 
 
-def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> FrozenConv2d:
-    """The convolution with its norm folded in, padded as TensorFlow's SAME does for even sizes."""
-    fused = fuse_conv_bn_eval(conv.eval(), norm.eval())
-    total = conv.kernel_size[0] - conv.stride[0]
-    return FrozenConv2d(fused, (total // 2, total - total // 2))
+def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d, relu6: bool = False) -> FrozenConv2d:
+    """The convolution with its norm folded in, and ReLU6 behind it if asked."""
+    return FrozenConv2d(fuse_conv_bn_eval(conv.eval(), norm.eval()), relu6)
 
 
 def _load(name: str) -> nn.Module:

@@ -14,7 +14,7 @@ from torch import nn
 
 from stackgan import Pipeline, StackGAN
 from stackgan.discriminators import FeatureDiscriminator
-from train import export, stage1, stage2
+from train import export, profile, stage1, stage2
 from train.command import built_upon
 from train.loop import Trainer, ema_update
 from train.recipes import RECIPES, Recipe
@@ -360,3 +360,33 @@ def test_networks_of_another_size_cannot_be_begun_with(arrays, stage1_run, tmp_p
     settings = ["--recipe", "paper", "--stage1-width", "16", "--begin-with", str(stage1_run)]
     assert run1(arrays, tmp_path / "new", *settings) == 2
     assert "cannot be begun with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_step_is_profiled_and_the_run_left_alone(
+    stage, stage1_run, stage2_run, monkeypatch, capsys
+):
+    run = stage1_run if stage == 1 else stage2_run
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    monkeypatch.setattr("train.profile.peaks", lambda _: {"convolution_float32": 100.0})
+    assert profile.main([str(run), "--steps", "2", "--json"]) == 0
+    *told, line = capsys.readouterr().out.splitlines()
+    found = json.loads(line)
+    assert found["stage"] == f"stage{stage}"
+    assert 0 < found["convolutions_ms"]
+    assert found["step_over_convolutions"] == found["step_ms"] / found["convolutions_ms"]
+    assert found["images_per_second"] == pytest.approx(4000 / found["step_ms"])
+    assert found["share_of_peak"] == pytest.approx(found["gflop_per_second"] / 100)
+    assert found["gflop_per_step"] > 0
+    assert not [name for name in found["others_ms"] if "convolution" in name]
+    assert f"stage{stage}, batch 4" in told[0]
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("arguments", [["{none}"], ["{run}", "--steps", "0"]])
+def test_what_cannot_be_profiled_is_one_line(arguments, stage1_run, tmp_path, capsys):
+    places = {"none": str(tmp_path / "none"), "run": str(stage1_run)}
+    assert profile.main([a.format(**places) for a in arguments]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1

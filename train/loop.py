@@ -256,6 +256,7 @@ class Trainer:
         started = last_tick = last_snapshot = time.monotonic()
         tick_images = self.images
         self._write_config()
+        self._drop_stats_after(self.images)
         with self._interruptible():
             while self.images < total and not self._stop:
                 self.train_step()
@@ -311,7 +312,6 @@ class Trainer:
         self.g_optimizer.load_state_dict(state["g_optimizer"])
         self.d_optimizer.load_state_dict(state["d_optimizer"])
         self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
-        self._drop_stats_after(self.images)
 
     def begin_with(self, source: str | Path) -> None:
         """Take the trained generator of `source`, a run or a checkpoint, and of a run its D too.

@@ -6,7 +6,7 @@ import numpy as np
 import openvino as ov
 import torch
 from openvino import opset13 as op
-from torch import Tensor, nn
+from torch import Tensor
 
 from stackgan.features import ENTER, INPUT_SIZE, EfficientNetLite, FrozenConv2d
 from stackgan.runtime.openvino_engine import constant
@@ -40,18 +40,14 @@ def features_graph(network: EfficientNetLite) -> ov.Model:
     pictures = op.parameter([-1, 3, side, side], np.float32)
     scale, shift = (np.float32(number) for number in ENTER)
     x = op.add(op.multiply(pictures, op.constant(scale)), op.constant(shift))
-    x = _layers(x, network.stem)
+    x = _convolution(x, network.stem)
     for block in network.blocks:
-        y = _layers(x, block.layers)
+        y = x
+        for layer in block.layers:
+            y = _convolution(y, layer)
         x = op.add(x, y) if block.skip else y
-    x = op.reduce_mean(_layers(x, network.head), np.array([2, 3]))
+    x = op.reduce_mean(_convolution(x, network.head), np.array([2, 3]))
     return ov.Model([x], [pictures], network.name)
-
-
-def _layers(x: ov.Node, layers: nn.Sequential) -> ov.Node:
-    for layer in layers:
-        x = _convolution(x, layer) if isinstance(layer, FrozenConv2d) else op.clamp(x, 0.0, 6.0)
-    return x
 
 
 def _convolution(x: ov.Node, layer: FrozenConv2d) -> ov.Node:
@@ -67,4 +63,5 @@ def _convolution(x: ov.Node, layer: FrozenConv2d) -> ov.Node:
         pads_end=[after] * 2,
         dilations=[1, 1],
     )
-    return op.add(x, constant(layer.bias[None, :, None, None]))
+    x = op.add(x, constant(layer.bias[None, :, None, None]))
+    return op.clamp(x, 0.0, 6.0) if layer.relu6 else x

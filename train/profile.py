@@ -1,0 +1,144 @@
+"""Where the time of a training step goes: beside its convolutions, and beside what the machine can.
+
+python -m train.profile runs/flowers-stage1
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch.profiler import ProfilerActivity
+from torch.profiler import profile as profiler
+from torch.utils.flop_counter import FlopCounterMode
+
+from stackgan.benchmark.measure import peaks
+from train.command import resumed
+from train.loop import Trainer
+from train.stage1 import Stage1
+from train.stage2 import Stage2
+
+STAGES = {stage.name: (number, stage) for number, stage in ((1, Stage1), (2, Stage2))}
+# What torch's profiler calls the arithmetic of a convolution, by whichever library it is done.
+CONVOLUTIONS = ("convolution", "conv2d", "conv_depthwise", "conv_transpose")
+OTHERS = 6  # operations told besides
+
+
+def profile(trainer: Trainer, steps: int = 8) -> dict:
+    """Measure `steps` steps of a trainer after two that are not; it learns from all of them.
+
+    Times are milliseconds, by the wall for the step and by the profiler, in one step more, for the
+    operations. `share_of_peak` is None on an accelerator, whose peak is not measured here.
+    """
+    on_cpu = trainer.device.type == "cpu"
+    for _ in range(2):
+        trainer.train_step()
+    times = [_timed(trainer) for _ in range(steps)]
+    counter = FlopCounterMode(display=False)
+    with counter:
+        trainer.train_step()
+    activities = [ProfilerActivity.CPU] + ([] if on_cpu else [ProfilerActivity.CUDA])
+    with profiler(activities=activities) as found:
+        _timed(trainer)
+    spent = {
+        event.key: (event.self_cpu_time_total if on_cpu else event.self_device_time_total) / 1e3
+        for event in found.key_averages()
+    }
+    convolutions = {name: ms for name, ms in spent.items() if _is_convolution(name)}
+    others = sorted((set(spent) - set(convolutions)), key=spent.get, reverse=True)[:OTHERS]
+    step, gflop = statistics.median(times), counter.get_total_flops() / 1e9
+    peak = None
+    if on_cpu:
+        name = {"bf16": "bfloat16", "fp32": "float32"}[trainer.precision]
+        peak = peaks(1.0)[f"convolution_{name}"]
+    return {
+        "stage": trainer.stage.name,
+        "batch": trainer.recipe.batch,
+        "precision": trainer.precision,
+        "steps": steps,
+        "step_ms": step,
+        "images_per_second": trainer.recipe.batch / step * 1e3,
+        "gflop_per_step": gflop,
+        "gflop_per_second": gflop / step * 1e3,
+        "convolution_peak": peak,
+        "share_of_peak": gflop / step * 1e3 / peak if peak else None,
+        "convolutions_ms": sum(convolutions.values()),
+        "step_over_convolutions": step / max(sum(convolutions.values()), 1e-9),
+        "others_ms": {name: spent[name] for name in others},
+    }
+
+
+def report(found: dict) -> str:
+    """The same in lines for people."""
+    lines = [
+        f"{found['stage']}, batch {found['batch']}, {found['precision']}: a step takes "
+        f"{found['step_ms']:.0f} ms, {found['images_per_second']:.1f} images/s "
+        f"(median of {found['steps']})",
+        f"{found['gflop_per_step']:.0f} GFLOP a step, {found['gflop_per_second']:.0f} GFLOP/s",
+        f"convolutions {found['convolutions_ms']:.0f} ms: the step is "
+        f"{found['step_over_convolutions']:.2f} × their sum",
+        "beside them: " + ", ".join(f"{k} {v:.0f} ms" for k, v in found["others_ms"].items()),
+    ]
+    if found["share_of_peak"]:
+        lines[1] += (
+            f", {found['share_of_peak']:.0%} of the {found['convolution_peak']:.0f} of one large convolution"
+        )
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Profile a run. Returns 0, or 2 after one line on stderr that says what was wrong."""
+    p = argparse.ArgumentParser(
+        prog="python -m train.profile",
+        description="Time the training step of a run, which stays as it is.",
+    )
+    p.add_argument("run", type=Path, help="folder of a run with a saved state")
+    p.add_argument("--steps", type=int, default=8, help="how many are timed")
+    p.add_argument("--json", action="store_true", help="end with one line of JSON")
+    args = p.parse_args(argv)
+    try:
+        if args.steps < 1:
+            raise ValueError(f"--steps is at least 1, not {args.steps}")
+        found = profile(_trainer(args.run), args.steps)
+    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(report(found))
+    if args.json:
+        print(json.dumps(found))
+    return 0
+
+
+def _trainer(run: Path) -> Trainer:
+    try:
+        name = json.loads((run / "config.json").read_text())["stage"]
+        number, stage = STAGES[name]
+    except (OSError, ValueError, KeyError) as error:
+        raise FileNotFoundError(f"{run} is no run of train.stage1 or train.stage2") from error
+    return resumed(number, stage, run)
+
+
+def _timed(trainer: Trainer) -> float:
+    _wait(trainer)
+    started = time.perf_counter()
+    trainer.train_step()
+    _wait(trainer)
+    return (time.perf_counter() - started) * 1e3
+
+
+def _wait(trainer: Trainer) -> None:
+    if trainer.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _is_convolution(name: str) -> bool:
+    return name.startswith("aten::") and any(part in name for part in CONVOLUTIONS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
