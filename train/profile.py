@@ -27,16 +27,18 @@ STAGES = {stage.name: (number, stage) for number, stage in ((1, Stage1), (2, Sta
 # What torch's profiler calls the arithmetic of a convolution, by whichever library it is done.
 CONVOLUTIONS = ("convolution", "conv2d", "conv_depthwise", "conv_transpose")
 OTHERS = 6  # operations told besides
+WARM_UP, PROFILED = 4, 3  # steps before those that are timed, and after
 
 
 def profile(trainer: Trainer, steps: int = 8) -> dict:
-    """Measure `steps` steps of a trainer after two that are not; it learns from all of them.
+    """Measure `steps` steps of a trainer once it is warm; it learns from all of them.
 
-    Times are milliseconds, by the wall for the step and by the profiler, in one step more, for the
-    operations. `share_of_peak` is None on an accelerator, whose peak is not measured here.
+    Times are milliseconds a step, by the wall for the whole of it and by the profiler, in further
+    steps, for the operations. `share_of_peak` is None on an accelerator, whose peak is not measured
+    here.
     """
     on_cpu = trainer.device.type == "cpu"
-    for _ in range(2):
+    for _ in range(WARM_UP):
         trainer.train_step()
     times = [_timed(trainer) for _ in range(steps)]
     counter = FlopCounterMode(display=False)
@@ -44,9 +46,11 @@ def profile(trainer: Trainer, steps: int = 8) -> dict:
         trainer.train_step()
     activities = [ProfilerActivity.CPU] + ([] if on_cpu else [ProfilerActivity.CUDA])
     with profiler(activities=activities) as found:
-        _timed(trainer)
+        for _ in range(PROFILED):
+            _timed(trainer)
     spent = {
-        event.key: (event.self_cpu_time_total if on_cpu else event.self_device_time_total) / 1e3
+        event.key: (event.self_cpu_time_total if on_cpu else event.self_device_time_total)
+        / (1e3 * PROFILED)
         for event in found.key_averages()
     }
     convolutions = {name: ms for name, ms in spent.items() if _is_convolution(name)}
