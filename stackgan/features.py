@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from stackgan import onednn
 from stackgan.images import to_uint8
 
 SIDE = 256  # pixels: what every picture is brought to before it is looked at
@@ -191,6 +192,7 @@ class FrozenConv2d(nn.Module):
             flipped = flipped.transpose(0, 1)  # a depthwise kernel is its own transpose
         uneven = self.padding[1] - self.padding[0]
         self.spread: Tensor | None = None  # see _FrozenConvolution.backward
+        self.packed: dict[tuple[str, torch.dtype], Tensor] = {}  # see _convolve
         self.register_buffer("weight", weight)
         self.register_buffer("evened", F.pad(weight, (uneven, 0, uneven, 0)))
         self.register_buffer("flipped", flipped.contiguous())
@@ -201,16 +203,43 @@ class FrozenConv2d(nn.Module):
             x = x.to(torch.get_autocast_dtype(x.device.type))
         return _FrozenConvolution.apply(x, self)
 
+    def convolve(self, x: Tensor) -> Tensor:
+        """The convolution with its bias and ReLU6, without autograd."""
+        return self._convolve(x, "evened", self.bias, self.padding[1], self.stride, self.relu6)
+
+    def convolve_back(self, gradient: Tensor) -> Tensor:
+        """Of the gradient, spread to the input's size: the input's gradient."""
+        return self._convolve(gradient, "flipped", None, self.weight.shape[-1] // 2)
+
+    def _convolve(
+        self,
+        x: Tensor,
+        name: str,
+        bias: Tensor | None,
+        padding: int,
+        stride: int = 1,
+        relu6: bool = False,
+    ) -> Tensor:
+        bias = None if bias is None else bias.to(x.dtype)
+        if x.device.type == "cpu" and onednn.is_available():
+            weight = self.packed.get((name, x.dtype))
+            if weight is None:
+                weight = onednn.pack(getattr(self, name).to(x.dtype), padding, stride, self.groups)
+                self.packed[name, x.dtype] = weight
+            act = ("hardtanh", (0.0, 6.0)) if relu6 else ("none",)
+            return onednn.convolution(x, weight, bias, padding, stride, self.groups, *act)
+        with torch.autocast(x.device.type, enabled=False):
+            weight = getattr(self, name).to(x.dtype)
+            y = F.conv2d(x, weight, bias, stride, padding, groups=self.groups)
+        return y.clamp_(0.0, 6.0) if relu6 else y
+
 
 class _FrozenConvolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, layer: FrozenConv2d) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            weight, bias = layer.evened.to(x.dtype), layer.bias.to(x.dtype)
-            y = F.conv2d(x, weight, bias, layer.stride, layer.padding[1], groups=layer.groups)
         ctx.layer, ctx.size = layer, x.shape[2:]
+        y = layer.convolve(x)
         if layer.relu6:
-            y.clamp_(0.0, 6.0)
             ctx.save_for_backward(y)
         return y
 
@@ -221,7 +250,6 @@ class _FrozenConvolution(torch.autograd.Function):
             # From what came out: at 0 and 6 nothing passes.
             (y,) = ctx.saved_tensors
             gradient = torch.ops.aten.hardtanh_backward(gradient, y, 0.0, 6.0)
-        reach = (layer.weight.shape[-1] - 1) // 2
         if layer.stride > 1:
             # What the stride skipped had no say in the output: zeros in its place, written once.
             shape = (*gradient.shape[:2], *ctx.size)
@@ -229,12 +257,11 @@ class _FrozenConvolution(torch.autograd.Function):
             if spread is None or spread.shape != shape or spread.dtype != gradient.dtype:
                 spread = gradient.new_zeros(shape).contiguous(memory_format=torch.channels_last)
                 layer.spread = spread
-            first = reach - layer.padding[0]  # the input pixel under the first kernel's centre
+            # The input pixel under the first kernel's centre.
+            first = layer.weight.shape[-1] // 2 - layer.padding[0]
             spread[:, :, first :: layer.stride, first :: layer.stride] = gradient
             gradient = spread
-        with torch.autocast(gradient.device.type, enabled=False):
-            weight = layer.flipped.to(gradient.dtype)
-            return F.conv2d(gradient, weight, None, 1, reach, groups=layer.groups), None
+        return layer.convolve_back(gradient), None
 
 
 def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d, relu6: bool = False) -> FrozenConv2d:

@@ -4,6 +4,7 @@ import sys
 import pytest
 import torch
 
+from stackgan import onednn
 from stackgan.features import EfficientNetLite, FeatureNetwork, _load, load_lite
 
 
@@ -20,8 +21,11 @@ def test_folding_changes_nothing(network):
         torch.testing.assert_close(network(images), expected.mean(dim=(2, 3)), rtol=1e-3, atol=1e-4)
 
 
-def test_gradient_is_that_of_the_original(network):
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "plain"])
+def test_gradient_is_that_of_the_original(network, monkeypatch, fused):
     """Same seed, no unit at a kink of ReLU6 there, so both gradients are defined and agree."""
+    if not fused:
+        monkeypatch.setattr("stackgan.onednn.is_available", lambda: False)
     original = _load("lite0").eval().requires_grad_(False)
     weights = torch.randn(1280, generator=torch.Generator().manual_seed(1))
     gradients = []
@@ -35,6 +39,16 @@ def test_gradient_is_that_of_the_original(network):
         gradients.append(x.grad)
     difference = (gradients[0] - gradients[1]).norm() / gradients[1].norm()
     assert difference < 1e-2
+
+
+def test_fused_convolutions_give_what_plain_ones_do(network, monkeypatch):
+    if not onednn.is_available():
+        pytest.skip("this build of torch has no fused convolutions")
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    fused = network.maps(images)
+    monkeypatch.setattr("stackgan.onednn.is_available", lambda: False)
+    for one, other in zip(fused, network.maps(images), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["lite0", "lite1"])

@@ -16,7 +16,7 @@ from conftest import TINY, lively
 from torch import nn
 from torch.nn import functional as F
 
-from stackgan import Pipeline, StackGAN, runtime
+from stackgan import Pipeline, StackGAN, onednn, runtime
 from stackgan.conditioning import ConditioningAugmentation, EmbeddingNorm
 from stackgan.layers import UpBlock
 from stackgan.model import bundled
@@ -203,6 +203,8 @@ def test_an_up_block_is_one_transposed_convolution(size, packed):
     block = randomised_block(3, 5)
     folded = fold_up(block)
     if packed:
+        if not onednn.is_available():
+            pytest.skip("this build of torch has no fused convolutions")
         folded.pack()
     x = torch.randn(2, 3, *size)
     torch.testing.assert_close(folded(x), block(x), atol=1e-5, rtol=0)

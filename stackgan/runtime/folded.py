@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from stackgan import onednn
 from stackgan.conditioning import ConditioningAugmentation, EmbeddingNorm
 from stackgan.generators import Stage1Generator, Stage2Generator
 
@@ -39,49 +40,31 @@ class Convolution(nn.Module):
     def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d, relu: bool = True):
         super().__init__()
         self.weight, self.bias = conv.weight, conv.bias
-        self.stride, self.padding = list(conv.stride), list(conv.padding)
+        self.stride, self.padding = conv.stride[0], conv.padding[0]
         self.transposed = isinstance(conv, nn.ConvTranspose2d)
         self.relu = relu
         self.packed = False
 
     def pack(self) -> None:
-        """Raises RuntimeError or NotImplementedError where this build of torch has no oneDNN."""
-        ones = [1, 1]
-        if self.transposed:
-            weight = torch.ops.mkldnn._reorder_convolution_transpose_weight(
-                self.weight, self.padding, [0, 0], self.stride, ones, 1, None
-            )
-        else:
-            weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
-                self.weight.to_mkldnn(), self.padding, self.stride, ones, 1, None
-            )
+        """Only where `onednn.is_available`."""
+        pack = onednn.pack_transposed if self.transposed else onednn.pack
+        weight = pack(self.weight, self.padding, self.stride)
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.packed = True
 
     def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
         """x (N, C, H, W) → (N, C′, H′, W′). `added`, of that shape, may be overwritten."""
+        operands = x, self.weight, self.bias
+        act = "relu" if self.relu else "none"
+        if self.packed and self.transposed:
+            return onednn.transposed_convolution(*operands, self.padding, self.stride, act)
         if self.packed:
-            return self._packed(x, added)
+            return onednn.convolution(*operands, self.padding, self.stride, act=act, added=added)
         convolve = F.conv_transpose2d if self.transposed else F.conv2d
-        y = convolve(x, self.weight, self.bias, self.stride, self.padding)
+        y = convolve(*operands, self.stride, self.padding)
         if added is not None:
             y += added
         return y.relu_() if self.relu else y
-
-    def _packed(self, x: Tensor, added: Tensor | None) -> Tensor:
-        operands, ones = (x, self.weight, self.bias), [1, 1]
-        act = "relu" if self.relu else "none"
-        if self.transposed:
-            return torch.ops.mkldnn._convolution_transpose_pointwise(
-                *operands, self.padding, [0, 0], self.stride, ones, 1, act, [], None
-            )
-        if added is None:
-            return torch.ops.mkldnn._convolution_pointwise(
-                *operands, self.padding, self.stride, ones, 1, act, [], None
-            )
-        return torch.ops.mkldnn._convolution_pointwise_(
-            added, *operands, self.padding, self.stride, ones, 1, "add", 1.0, act, [], None
-        )
 
 
 class TextMap(nn.Module):

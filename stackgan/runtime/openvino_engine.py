@@ -102,11 +102,11 @@ def tail(x: ov.Node, stage: FoldedStage1 | FoldedStage2) -> ov.Node:
 def convolution(x: ov.Node, layer: Convolution, added: ov.Node | None = None) -> ov.Node:
     """What `Convolution.forward` does."""
     build = op.convolution_backprop_data if layer.transposed else op.convolution
-    padding = layer.padding
+    padding = [layer.padding] * 2
     x = build(
         x,
         constant(layer.weight),
-        strides=layer.stride,
+        strides=[layer.stride] * 2,
         pads_begin=padding,
         pads_end=padding,
         dilations=[1, 1],

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-
 import torch
 from torch import Tensor, nn
 
+from stackgan import onednn
 from stackgan.conditioning import ConditioningAugmentation
 from stackgan.model import StackGAN
 from stackgan.runtime.folded import Convolution, FoldedStage1, FoldedStage2
 from stackgan.runtime.plain import has_native_bf16, moved
-
-log = logging.getLogger(__name__)
 
 
 class TorchEngine:
@@ -49,11 +46,8 @@ class TorchEngine:
             # μ and σ are little work, and σ = exp(½ log σ²) wants the precision.
             if not isinstance(child, ConditioningAugmentation):
                 child.to(self.dtype, memory_format=torch.channels_last)
-        if self.device.type == "cpu" and torch.backends.mkldnn.is_available():
-            try:
-                for module in network.modules():
-                    if isinstance(module, Convolution):
-                        module.pack()
-            except (RuntimeError, NotImplementedError, AttributeError) as error:
-                log.warning("oneDNN's packed convolutions are not to be had: %s", error)
+        if self.device.type == "cpu" and onednn.is_available():
+            for module in network.modules():
+                if isinstance(module, Convolution):
+                    module.pack()
         return network

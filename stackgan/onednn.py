@@ -1,0 +1,74 @@
+"""oneDNN's fused convolutions, which torch keeps for its compiler: packed weights, ReLU inside.
+
+Here and nowhere else, because torch promises nothing about these operators: whoever uses them asks
+`is_available` first, and has another way.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+ONES = [1, 1]
+
+
+@functools.cache
+def is_available() -> bool:
+    """Whether this build of torch has them, and they give what they should."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    try:
+        x, weight, bias = torch.ones(1, 2, 4, 4), torch.ones(2, 2, 3, 3), torch.ones(2)
+        packed = pack(weight, 1, 1)
+        return torch.equal(convolution(x, packed, bias, 1, 1), F.conv2d(x, weight, bias, 1, 1))
+    except (RuntimeError, NotImplementedError, AttributeError):
+        return False
+
+
+def pack(weight: Tensor, padding: int, stride: int, groups: int = 1) -> Tensor:
+    """Weights (O, I / groups, k, k) in the layout that oneDNN likes best for them."""
+    return torch._C._nn.mkldnn_reorder_conv2d_weight(
+        weight.contiguous().to_mkldnn(), [padding] * 2, [stride] * 2, ONES, groups, None
+    )
+
+
+def pack_transposed(weight: Tensor, padding: int, stride: int) -> Tensor:
+    """The same for a transposed convolution: (I, O, k, k)."""
+    return torch.ops.mkldnn._reorder_convolution_transpose_weight(
+        weight, [padding] * 2, [0, 0], [stride] * 2, ONES, 1, None
+    )
+
+
+def convolution(
+    x: Tensor,
+    packed: Tensor,
+    bias: Tensor | None,
+    padding: int,
+    stride: int,
+    groups: int = 1,
+    act: str = "none",
+    limits: tuple[float, ...] = (),
+    added: Tensor | None = None,
+) -> Tensor:
+    """act(conv(x) + added). `act`: "none", "relu", or "hardtanh" with its `limits`.
+
+    `added`, of the result's shape, is overwritten by it.
+    """
+    where = [padding] * 2, [stride] * 2, ONES, groups
+    if added is None:
+        return torch.ops.mkldnn._convolution_pointwise(x, packed, bias, *where, act, limits, "")
+    return torch.ops.mkldnn._convolution_pointwise_(
+        added, x, packed, bias, *where, "add", 1.0, act, limits, ""
+    )
+
+
+def transposed_convolution(
+    x: Tensor, packed: Tensor, bias: Tensor | None, padding: int, stride: int, act: str = "none"
+) -> Tensor:
+    """act of a transposed convolution."""
+    return torch.ops.mkldnn._convolution_transpose_pointwise(
+        x, packed, bias, [padding] * 2, [0, 0], [stride] * 2, ONES, 1, act, [], ""
+    )
