@@ -221,7 +221,7 @@ class FrozenConv2d(nn.Module):
         relu6: bool = False,
     ) -> Tensor:
         bias = None if bias is None else bias.to(x.dtype)
-        if x.device.type == "cpu" and onednn.is_available():
+        if x.device.type == "cpu" and onednn.is_available(x.dtype):
             weight = self.packed.get((name, x.dtype))
             if weight is None:
                 weight = onednn.pack(getattr(self, name).to(x.dtype), padding, stride, self.groups)

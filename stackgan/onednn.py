@@ -16,12 +16,13 @@ ONES = [1, 1]
 
 
 @functools.cache
-def is_available() -> bool:
-    """Whether this build of torch has them, and they give what they should."""
+def is_available(dtype: torch.dtype = torch.float32) -> bool:
+    """Whether this build of torch has them on this CPU, and they give what they should."""
     if not torch.backends.mkldnn.is_available():
         return False
     try:
-        x, weight, bias = torch.ones(1, 2, 4, 4), torch.ones(2, 2, 3, 3), torch.ones(2)
+        shapes = (1, 2, 4, 4), (2, 2, 3, 3), (2,)
+        x, weight, bias = (torch.ones(shape, dtype=dtype) for shape in shapes)
         packed = pack(weight, 1, 1)
         return torch.equal(convolution(x, packed, bias, 1, 1), F.conv2d(x, weight, bias, 1, 1))
     except (RuntimeError, NotImplementedError, AttributeError):

@@ -46,7 +46,7 @@ class TorchEngine:
             # μ and σ are little work, and σ = exp(½ log σ²) wants the precision.
             if not isinstance(child, ConditioningAugmentation):
                 child.to(self.dtype, memory_format=torch.channels_last)
-        if self.device.type == "cpu" and onednn.is_available():
+        if self.device.type == "cpu" and onednn.is_available(self.dtype):
             for module in network.modules():
                 if isinstance(module, Convolution):
                     module.pack()
