@@ -43,7 +43,7 @@ def show_words(page: Page) -> None:
 def show_noise(page: Page) -> None:
     page.get_by_role("tab", name="Noise").click()
     page.locator("#draw-map").click()
-    expect(page.locator("#noise-map img").first).to_be_visible()
+    expect(page.locator("#epsilons img").last).to_be_visible()
     _loaded(page)
 
 
