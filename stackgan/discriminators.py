@@ -83,6 +83,10 @@ class MatchingDiscriminator(nn.Module):
         """`score` with the right embeddings and with mismatched ones, (N, E) each."""
         return self.score(features, embeddings), self.score(features, mismatched)
 
+    def describe(self, images: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) in [−1, 1] → what is seen in them, whatever the text: (N, 8d)."""
+        return self.encoder(images).mean(dim=(2, 3))
+
     def forward(self, images: Tensor, embeddings: Tensor) -> list[Tensor]:
         return self.score(self.encode(images), embeddings)
 
@@ -161,6 +165,15 @@ class FeatureDiscriminator(nn.Module):
         """
         logits = self._score(features, embeddings, mismatched)
         return [x[0] for x in logits], [x[1] for x in logits[: len(self.heads)]]
+
+    def describe(self, images: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) in [−1, 1] → what is seen in them, whatever the text: (N, D).
+
+        The heads' last maps of the whole picture, averaged over the place.
+        """
+        maps = self._pyramid(_resize(images, self.view))
+        seen = [head.down(m).mean(dim=(2, 3)) for head, m in zip(self.heads, maps, strict=True)]
+        return torch.cat(seen, dim=1)
 
     def _score(self, features: list[Tensor], *texts: Tensor) -> list[list[Tensor]]:
         heads = [*self.heads, *self.crop_heads]

@@ -19,6 +19,7 @@ torch.set_num_threads(1)
 
 COLOURS = {"red": (220, 30, 40), "yellow": (240, 210, 40), "blue": (50, 60, 220)}
 TINY = replace(SIZES["tiny"], embedding_dim=16)
+FAST = ["--size", "tiny", "--precision", "fp32", "--batch", "4", "--tick", "4"]
 
 
 def fake_encoder(captions, progress: bool = False) -> torch.Tensor:
@@ -65,6 +66,37 @@ def arrays(photo_folder, tmp_path_factory) -> Path:
     """The same, prepared: one class of three held out."""
     out = tmp_path_factory.mktemp("arrays") / "flowers"
     prepare(photo_folder, out, validation=0.34, encode=fake_encoder, embedding_dim=16)
+    return out
+
+
+def run1(arrays, out, *extra) -> int:
+    """A tiny Stage-I run by the command → its exit code."""
+    from train import stage1
+
+    return stage1.main(["--data", str(arrays), "--out", str(out), *FAST, *extra])
+
+
+def run2(arrays, base, out, *extra) -> int:
+    """A tiny Stage-II run upon `base`."""
+    from train import stage2
+
+    command = ["--data", str(arrays), "--stage1", str(base), "--out", str(out), *FAST, *extra]
+    return stage2.main(command)
+
+
+@pytest.fixture(scope="session")
+def stage1_run(arrays, tmp_path_factory) -> Path:
+    """Two steps of the paper's recipe. Tests read it and leave it as it is."""
+    out = tmp_path_factory.mktemp("runs") / "stage1"
+    assert run1(arrays, out, "--recipe", "paper", "--images", "8") == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def stage2_run(arrays, stage1_run, tmp_path_factory) -> Path:
+    """The same of Stage-II, upon `stage1_run`."""
+    out = tmp_path_factory.mktemp("runs") / "stage2"
+    assert run2(arrays, stage1_run, out, "--recipe", "paper", "--images", "8") == 0
     return out
 
 

@@ -64,9 +64,13 @@ def metrics() -> dict:
     }
     found = {name: entry(scores) for name in ROWS}
     found["r_precision"] = entry({"pictures": missing("no --scorer")})
-    shares = {"0.01": 0.1, "0.05": 0.2, "0.50": 0.3, "0.95": 0.4}
-    found["memorisation"]["quantiles"] = dict.fromkeys(("pictures", "real", "training"), shares)
-    found["memorisation"]["closer_than_real"] = {"pictures": 0.012}
+    for name, first, closer in (
+        ("memorisation", 0.1, 0.012),
+        ("memorisation_discriminator", 0.15, 0.034),
+    ):
+        shares = {"0.01": first, "0.05": 0.2, "0.50": 0.3, "0.95": 0.4}
+        found[name]["quantiles"] = dict.fromkeys(("pictures", "real", "training"), shares)
+        found[name]["closer_than_real"] = {"pictures": closer}
     about = {"samples": 300, "stages": 2, "features": "EfficientNet-Lite0"}
     return {"about": about, **found}
 
@@ -85,7 +89,11 @@ def test_card_has_each_score_beside_its_anchors(metrics):
     assert "| R-precision" not in section
     assert "| pictures | 0.100 | 0.200 | 0.300 | 0.400 |" in section
     assert "1.2 % of the pictures" in section
+    assert "| pictures | 0.150 | 0.200 | 0.300 | 0.400 |" in section
+    assert "3.4 % of the pictures" in section
     assert "EfficientNet-Lite0" in section
+    metrics["memorisation_discriminator"] = entry({"pictures": missing("no --discriminator")})
+    assert "discriminator" not in scores_section(metrics)
     metrics["r_precision"] = entry(
         {"pictures": Score(0.4, (0.3, 0.5), 300)}, among=100, chance=0.01
     )

@@ -5,11 +5,10 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from conftest import fake_encoder
+from conftest import FAST, fake_encoder, run1, run2
 from torch import nn
 
 from stackgan import Pipeline, StackGAN
@@ -18,31 +17,6 @@ from train import export, profile, stage1, stage2
 from train.command import built_upon
 from train.loop import Trainer, ema_update
 from train.recipes import RECIPES, Recipe
-
-FAST = ["--size", "tiny", "--precision", "fp32", "--batch", "4", "--tick", "4"]
-
-
-def run1(arrays, out, *extra):
-    return stage1.main(["--data", str(arrays), "--out", str(out), *FAST, *extra])
-
-
-def run2(arrays, base, out, *extra):
-    command = ["--data", str(arrays), "--stage1", str(base), "--out", str(out), *FAST, *extra]
-    return stage2.main(command)
-
-
-@pytest.fixture(scope="module")
-def stage1_run(arrays, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "stage1"
-    assert run1(arrays, out, "--recipe", "paper", "--images", "8") == 0
-    return out
-
-
-@pytest.fixture(scope="module")
-def stage2_run(arrays, stage1_run, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "stage2"
-    assert run2(arrays, stage1_run, out, "--recipe", "paper", "--images", "8") == 0
-    return out
 
 
 def test_a_run_writes_what_it_promises(stage1_run, stage2_run):

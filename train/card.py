@@ -138,7 +138,7 @@ By `train.evaluate`; never to be set beside published figures, which were made w
 | | {finest} | Stage-I, enlarged | real photographs | real through 64² | pictures |
 |---|---|---|---|---|---|
 {rows}
-{_notes(found)}{_memory(found["memorisation"])}"""
+{_notes(found)}{_memory(found)}"""
 
 
 def _notes(found: dict) -> str:
@@ -156,8 +156,17 @@ def _notes(found: dict) -> str:
     return "\n" + " ".join(notes) + "\n" if notes else ""
 
 
-def _memory(distances: dict) -> str:
+def _memory(found: dict) -> str:
     """Fig. 6: how near the pictures are to their nearest training photographs."""
+    text = _distances(found["memorisation"], f"in {found['about']['features']} features")
+    if found["memorisation_discriminator"]["value"] is not None:
+        text += _distances(
+            found["memorisation_discriminator"], "in features of its own discriminator"
+        )
+    return text
+
+
+def _distances(distances: dict, by: str) -> str:
     quantiles = distances["quantiles"]
     titles = {
         "pictures": "pictures",
@@ -173,7 +182,7 @@ def _memory(distances: dict) -> str:
     )
     closer = distances["closer_than_real"]["pictures"]
     return f"""
-Memorisation: cosine distance to the nearest training photograph, as quantiles (Fig. 6).
+Memorisation: cosine distance to the nearest training photograph {by}, as quantiles (Fig. 6).
 {100 * closer:.1f} % of the pictures are nearer to one than 99 % of unseen photographs are.
 
 | | 1 % | 5 % | median | 95 % |

@@ -28,8 +28,9 @@ from train import scores
 from train.colours import subject_of
 from train.columns import FIRST, drawn_columns, real_columns
 from train.data import DataError, PhotoData
-from train.featureset import NAMES, load_network, photo_features
+from train.featureset import NAMES, load_discriminator, load_network, photo_features, photos
 from train.loop import hardware, write_atomically
+from train.metrics import missing
 from train.report import entry, nearest_figure, table
 from train.spread import diversity, smoothness
 from train.texts import file_texts, validation_texts
@@ -45,6 +46,7 @@ def evaluate(
     features: str = "lite0",
     inception_weights: str | None = None,
     reference: int | None = None,
+    discriminator: str | Path | None = None,
     seed: int = 0,
     encode=None,
     figure: str | Path | None = None,
@@ -54,6 +56,7 @@ def evaluate(
 
     captions: file whose captions are drawn instead of the validation split's. scorer: file of
     train.scorer, for R-precision. reference: at most so many training photographs, for a quick try.
+    discriminator: the run of train.stage2 whose discriminator looks for the nearest photographs too.
     encode: list of captions → (N, E); the checkpoint's own encoder unless given. figure: where to
     write pictures over their nearest training photographs. report: hears of captions skipped.
     Raises CheckpointError, DataError or ValueError in words for the person who asked.
@@ -74,6 +77,10 @@ def evaluate(
     if judge and judge.about["features"] not in networks:
         networks[judge.about["features"]] = load_network(judge.about["features"])
 
+    critic = load_discriminator(discriminator) if discriminator else None
+    if critic:
+        networks[critic.name] = critic
+
     order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))
     training = data.train[order][:reference]
     known = photo_features(data_folder, data, training, main)
@@ -87,6 +94,16 @@ def evaluate(
     found["r_precision"] = scores.r_precision(columns, judge)
     found["colour_faithfulness"] = scores.colour(columns, subject)
     found["memorisation"] = scores.memorisation(at_hand, known)
+    found["memorisation_discriminator"] = entry(
+        {"pictures": missing("no --discriminator: name the run of train.stage2")}
+    )
+    searched = [(main, known)]
+    if critic:
+        batches = photos(data, training.tolist())
+        searched.append((critic, torch.cat([critic(batch) for batch in batches])))
+        by_critic = {name: column.seen_by(critic.name) for name, column in columns.items()}
+        nearest = scores.memorisation(by_critic, searched[-1][1])
+        found["memorisation_discriminator"] = {**nearest, "features": "the discriminator's"}
     spread = diversity(pipeline, texts, main, seed)
     classes = data.class_ids[columns["real"].texts.groups]
     for name in ("diversity_over_z", "diversity_over_epsilon"):
@@ -96,16 +113,17 @@ def evaluate(
     for name, value in found.items():
         on_pixels = name == "colour_faithfulness" or name.endswith("_pixels")
         network = judge.about["features"] if name == "r_precision" and judge else main.name
-        value["features"] = "pixels" if on_pixels else NAMES.get(network, network)
+        seen_by = "pixels" if on_pixels else NAMES.get(network, network)
+        value.setdefault("features", seen_by)
     if figure:
         drawn = columns["pictures"]
-        rows = main, data, training, known
-        nearest_figure(torch.cat(drawn.first)[:FIRST], *rows).save(figure)
+        nearest_figure(torch.cat(drawn.first)[:FIRST], data, training, searched).save(figure)
     about = {
         "checkpoint": str(checkpoint),
         "data": str(data_folder),
         "captions": str(captions or "validation split"),
         "scorer": str(scorer) if scorer else None,
+        "discriminator": str(discriminator) if discriminator else None,
         "samples": samples,
         "training_photographs": len(training),
         "validation_photographs": len(data.validation),
@@ -139,6 +157,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     p.add_argument("--samples", type=int, default=2000, help="pictures to draw (default 2000)")
     p.add_argument("--scorer", help="file of train.scorer, for R-precision")
+    p.add_argument(
+        "--discriminator",
+        metavar="RUN",
+        help="run of train.stage2: nearest photographs by its D too",
+    )
     p.add_argument("--features", choices=tuple(NAMES), default="lite0")
     p.add_argument("--inception-weights", help="file with Inception-v3's FID weights")
     p.add_argument("--reference", type=int, help="at most so many training photographs")
@@ -162,6 +185,7 @@ def main(argv: list[str] | None = None) -> int:
             features=args.features,
             inception_weights=args.inception_weights,
             reference=args.reference,
+            discriminator=args.discriminator,
             seed=args.seed,
             figure=args.nearest,
             report=lambda problem: print(f"skipped {problem}", file=sys.stderr),

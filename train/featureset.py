@@ -6,6 +6,7 @@ never change and every evaluation needs them.
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,12 +19,37 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from stackgan.config import StackGANConfig
 from stackgan.features import SIDE, FeatureNetwork, brought_to_size, load_lite
 from train.data import DataError, PhotoData
-from train.loop import write_atomically
+from train.loop import make_discriminator, write_atomically
+from train.recipes import Recipe
 
 BATCH = 16
-NAMES = {"lite0": "EfficientNet-Lite0", "inception": "Inception-v3 (FID weights)"}
+NAMES = {"lite0": "EfficientNet-Lite0", "inception": "Inception-v3 (FID weights)"}  # --features
+
+
+def load_discriminator(run: str | Path) -> FeatureNetwork:
+    """A run's discriminator as a feature network: `describe`, of 256×256 pictures at its own size.
+
+    Raises ValueError when `run` is no folder of train.stage1 or train.stage2, and
+    ModuleNotFoundError when the network under it is not installed.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        about = json.loads((Path(run) / "config.json").read_text())
+        recipe, config = Recipe(**about["recipe"]), StackGANConfig(**about["config"])
+        state = torch.load(Path(run) / "state.pt", map_location="cpu", weights_only=True)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, UnpicklingError) as error:
+        raise ValueError(f"{run} holds no run of train.stage1 or train.stage2: {error}") from error
+    side = config.sketch_resolution if about["stage"] == "stage1" else config.resolution
+    network = make_discriminator(recipe, config, side, device)
+    network.load_state_dict(state["discriminator"])
+    network.eval().requires_grad_(False)
+    probe = torch.zeros(1, 3, side, side, device=device)
+    return FeatureNetwork(
+        "discriminator", network.describe, network.describe(probe).shape[1], side, device
+    )
 
 
 def load_network(name: str, weights: str | None = None) -> FeatureNetwork:

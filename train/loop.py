@@ -206,18 +206,11 @@ class Trainer:
         return 0.5 ** (self.recipe.batch / half_life)
 
     def _make_discriminator(self, config: StackGANConfig, features: nn.Module | None) -> nn.Module:
-        if self.recipe.discriminator == "paper":
-            d = MatchingDiscriminator(config, self.stage.resolution)
-        else:
-            if features is None:
-                from stackgan.features import EfficientNetLite
-
-                features = EfficientNetLite("lite1")
-            features = features.to(self.device, memory_format=torch.channels_last)
-            d = FeatureDiscriminator(config, self.stage.resolution, features, self.recipe.view)
-            d = d.to(self.device)
+        resolution = self.stage.resolution
+        d = make_discriminator(self.recipe, config, resolution, self.device, features)
+        if isinstance(d, FeatureDiscriminator):
             d.calibrate(self.data.batch(0, min(64, len(self.data.train)), self.seed).photos)
-        return d.to(self.device, memory_format=torch.channels_last)
+        return d
 
     def _adam(self, network: nn.Module) -> torch.optim.Adam:
         return torch.optim.Adam(
@@ -448,6 +441,30 @@ class Trainer:
 
 
 @torch.no_grad()
+def make_discriminator(
+    recipe: Recipe,
+    config: StackGANConfig,
+    resolution: int,
+    device: torch.device | str,
+    features: nn.Module | None = None,
+) -> MatchingDiscriminator | FeatureDiscriminator:
+    """The recipe's discriminator for pictures of `resolution` pixels, untrained.
+
+    `features`: the frozen network under it, loaded here unless given. Raises ModuleNotFoundError
+    when its weights are not installed.
+    """
+    if recipe.discriminator == "paper":
+        d = MatchingDiscriminator(config, resolution)
+    else:
+        if features is None:
+            from stackgan.features import EfficientNetLite
+
+            features = EfficientNetLite("lite1")
+        features = features.to(device, memory_format=torch.channels_last)
+        d = FeatureDiscriminator(config, resolution, features, recipe.view)
+    return d.to(device, memory_format=torch.channels_last)
+
+
 def ema_update(average: nn.Module, model: nn.Module, decay: float) -> None:
     """average ← decay · average + (1 − decay) · model, BatchNorm's running statistics included.
 

@@ -26,6 +26,7 @@ ROWS = {
     "r_precision": ("R-precision", 1),
     "colour_faithfulness": ("colour faithfulness", 1),
     "memorisation": ("nearest training photo", 1),
+    "memorisation_discriminator": ("… as the discriminator sees it", 1),
     "diversity_over_z": ("diversity over z", 1),
     "diversity_over_z_pixels": ("… in pixels", 1),
     "diversity_over_epsilon": ("diversity over ε", 1),
@@ -79,16 +80,21 @@ def cell(score: dict | None, scale: float) -> str:
 
 
 def nearest_figure(
-    pictures: Tensor, network: FeatureNetwork, data: PhotoData, rows: Tensor, known: Tensor
+    pictures: Tensor,
+    data: PhotoData,
+    rows: Tensor,
+    searched: list[tuple[FeatureNetwork, Tensor]],
 ) -> Image.Image:
     """Fig. 6: pictures (N, 3, 256, 256) in a row, their three nearest training photos under each.
 
-    rows: which photos of `data` the features `known` (M, D) are of.
+    rows: (M,), which photos of `data` were searched. searched: by which networks, each with its
+    features (M, D) of them; three rows of photos for each.
     """
-    unit = F.normalize(known, dim=1)
-    close = (F.normalize(network(pictures), dim=1) @ unit.T).topk(min(NEIGHBOURS, len(rows)), dim=1)
     lines = [pictures]
-    for rank in range(close.indices.shape[1]):
-        lines.append(torch.cat(list(photos(data, rows[close.indices[:, rank]].tolist()))).cpu())
+    for network, known in searched:
+        alike = F.normalize(network(pictures), dim=1) @ F.normalize(known, dim=1).T
+        close = alike.topk(min(NEIGHBOURS, len(rows)), dim=1).indices  # (N, ≤ 3)
+        for column in close.T:
+            lines.append(torch.cat(list(photos(data, rows[column].tolist()))).cpu())
     small = F.interpolate(torch.cat(lines), (TILE, TILE), mode="area")
     return grid(small, columns=len(pictures))
