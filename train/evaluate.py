@@ -29,7 +29,8 @@ from train.colours import subject_of
 from train.columns import FIRST, drawn_columns, real_columns
 from train.data import DataError, PhotoData
 from train.featureset import NAMES, load_discriminator, load_network, photo_features, photos
-from train.loop import hardware, write_atomically
+from train.files import write_atomically
+from train.machine import hardware
 from train.metrics import missing
 from train.report import entry, nearest_figure, table
 from train.spread import diversity, smoothness

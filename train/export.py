@@ -26,8 +26,8 @@ from stackgan.model import KNOWN, SCORER, CheckpointError, StackGAN
 from train.card import SAMPLES, model_card, read_metrics
 from train.command import SWITCHES
 from train.data import DataError, PhotoData
+from train.files import save_model, write_atomically
 from train.known import known_captions
-from train.loop import save_model, write_atomically
 from train.recipes import RECIPES
 
 TILE = 128  # pixels a picture in samples.png; the weights are the artefact, not the grid

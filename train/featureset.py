@@ -22,7 +22,8 @@ from tqdm import tqdm
 from stackgan.config import StackGANConfig
 from stackgan.features import SIDE, FeatureNetwork, brought_to_size, load_lite
 from train.data import DataError, PhotoData
-from train.loop import make_discriminator, write_atomically
+from train.files import write_atomically
+from train.loop import make_discriminator
 from train.recipes import Recipe
 
 BATCH = 16

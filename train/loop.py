@@ -10,8 +10,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
-import platform
 import signal
 import sys
 import time
@@ -31,7 +29,9 @@ from stackgan.discriminators import FeatureDiscriminator, MatchingDiscriminator
 from stackgan.model import StackGAN
 from train.augment import augment
 from train.data import PhotoData, _mix
+from train.files import save_model, write_atomically
 from train.losses import AdversarialLoss, r1_penalty
+from train.machine import choose_precision, hardware
 from train.recipes import Recipe
 
 STATE_FORMAT = 1
@@ -440,7 +440,6 @@ class Trainer:
         return SummaryWriter(self.out)
 
 
-@torch.no_grad()
 def make_discriminator(
     recipe: Recipe,
     config: StackGANConfig,
@@ -465,6 +464,7 @@ def make_discriminator(
     return d.to(device, memory_format=torch.channels_last)
 
 
+@torch.no_grad()
 def ema_update(average: nn.Module, model: nn.Module, decay: float) -> None:
     """average ← decay · average + (1 − decay) · model, BatchNorm's running statistics included.
 
@@ -491,37 +491,6 @@ def frozen(network: nn.Module):
     finally:
         for p in parameters:
             p.requires_grad_(True)
-
-
-def save_model(model: StackGAN, folder: Path) -> None:
-    """model.save_pretrained, each file replaced in one move: a reader never sees half a file."""
-    partial = folder.with_name(folder.name + ".partial")
-    model.save_pretrained(partial)
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in partial.iterdir():
-        os.replace(file, folder / file.name)
-    partial.rmdir()
-
-
-def write_atomically(path: Path, write) -> None:
-    """`write(temporary)`, then rename: the file is the old one or the new one, never half."""
-    temporary = path.with_name(path.name + ".partial")
-    write(temporary)
-    os.replace(temporary, path)
-
-
-def choose_precision(device: torch.device) -> str:
-    """bf16 where the hardware multiplies it natively, else fp32."""
-    from stackgan.runtime import has_native_bf16
-
-    return "bf16" if has_native_bf16(device) else "fp32"
-
-
-def hardware(device: torch.device) -> str:
-    """A few words on what the run ran on."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads, {platform.machine()}"
 
 
 def _average(logits: list[Tensor]) -> Tensor:

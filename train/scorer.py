@@ -23,7 +23,7 @@ from tqdm import tqdm
 from stackgan.matching import Scorer, Standardise
 from train.data import DataError, PhotoData
 from train.featureset import NAMES, load_network, photo_features
-from train.loop import write_atomically
+from train.files import write_atomically
 from train.metrics import mean_score, ranks_first
 
 AMONG = 100  # captions a picture's own is ranked among
