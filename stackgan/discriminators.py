@@ -248,9 +248,29 @@ def _random_crop(images: Tensor, size: int, generator: torch.Generator | None) -
     n, _, height, width = images.shape
     tops = torch.randint(0, height - size + 1, (n,), generator=generator).tolist()
     lefts = torch.randint(0, width - size + 1, (n,), generator=generator).tolist()
-    # Unbound first: the gradient of a slice is then as large as one picture, not as the batch.
-    windows = [
-        image[:, top : top + size, left : left + size]
-        for image, top, left in zip(images.unbind(0), tops, lefts, strict=True)
-    ]
-    return torch.stack(windows)
+    return _Windows.apply(images, tops, lefts, size)
+
+
+class _Windows(torch.autograd.Function):
+    """Windows of a batch in the batch's own memory format, forward and backward.
+
+    Stacked slices would lose it, and every operation up to the generator's last BatchNorm would then
+    read one format and write another.
+    """
+
+    @staticmethod
+    def forward(ctx, images: Tensor, tops: list[int], lefts: list[int], size: int) -> Tensor:
+        last = images.is_contiguous(memory_format=torch.channels_last)
+        ctx.format = torch.channels_last if last else torch.contiguous_format
+        ctx.shape, ctx.corners, ctx.size = images.shape, list(zip(tops, lefts, strict=True)), size
+        windows = images.new_empty((*images.shape[:2], size, size)).to(memory_format=ctx.format)
+        for i, (top, left) in enumerate(ctx.corners):
+            windows[i] = images[i, :, top : top + size, left : left + size]
+        return windows
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        whole = gradient.new_empty(ctx.shape).to(memory_format=ctx.format).zero_()
+        for i, (top, left) in enumerate(ctx.corners):
+            whole[i, :, top : top + ctx.size, left : left + ctx.size] = gradient[i]
+        return whole, None, None, None

@@ -79,6 +79,23 @@ def test_resume_equals_the_unbroken_run(arrays, stage1_run, tmp_path, stage):
     assert losses[0] == losses[1]
 
 
+def test_a_resumed_run_takes_other_values_of_the_recipe(arrays, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert run1(arrays, out, "--recipe", "paper", "--images", "4") == 0
+    resume = ["--out", str(out), "--resume", "--tick", "4"]
+    assert stage1.main([*resume, "--images", "10", "--batch", "3", "--learning-rate", "1e-5"]) == 0
+    last = json.loads((out / "stats.jsonl").read_text().splitlines()[-1])
+    assert (last["images"], last["learning_rate"]) == (10, 1e-5)
+    recipe = json.loads((out / "config.json").read_text())["recipe"]
+    assert (recipe["batch"], recipe["learning_rate"], recipe["kl_weight"]) == (3, 1e-5, 1.0)
+    # And keeps them when it is resumed without.
+    assert stage1.main([*resume, "--images", "13"]) == 0
+    assert json.loads((out / "config.json").read_text())["recipe"] == recipe
+    pytest.importorskip("efficientnet_lite_pytorch")
+    assert stage1.main([*resume, "--images", "16", "--discriminator", "features"]) == 2
+    assert "holds other networks" in capsys.readouterr().err
+
+
 class TinyFeatures(nn.Module):
     """Stands in for EfficientNet: four frozen convolutions at strides 4 to 32."""
 

@@ -28,7 +28,11 @@ def parser(stage: int) -> argparse.ArgumentParser:
     )
     p.add_argument("--data", help="folder that train.prepare wrote")
     p.add_argument("--out", required=True, help="folder of the run: stats, grids, weights, state")
-    p.add_argument("--resume", action="store_true", help="continue --out with its own settings")
+    p.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue --out with its own settings, but for the recipe's values given here",
+    )
     p.add_argument(
         "--begin-with",
         metavar="RUN",
@@ -72,7 +76,8 @@ def main(stage_number: int, stage_class, argv: list[str] | None) -> int:
     out = Path(args.out)
     try:
         if args.resume:
-            trainer = resumed(stage_number, stage_class, out, getattr(args, "stage1", None))
+            stage1 = getattr(args, "stage1", None)
+            trainer = resumed(stage_number, stage_class, out, stage1, _changed(args))
         else:
             if not args.data:
                 p.error("--data is needed: a folder that train.prepare wrote")
@@ -97,8 +102,7 @@ def main(stage_number: int, stage_class, argv: list[str] | None) -> int:
 
 def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
     """A new run from parsed options."""
-    changed = {n: getattr(args, n) for n in FIELDS if getattr(args, n) is not None}
-    recipe = replace(RECIPES[args.recipe, stage_number], **changed)
+    recipe = replace(RECIPES[args.recipe, stage_number], **_changed(args))
     meta = _meta(Path(args.data))
     widths = {n: v for n in SWITCHES if (v := getattr(args, n, None)) is not None}
     settings = {"recipe_name": args.recipe, "size": args.size}
@@ -147,10 +151,17 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
     return trainer
 
 
-def resumed(stage_number: int, stage_class, out: Path, stage1: str | None = None) -> Trainer:
+def resumed(
+    stage_number: int,
+    stage_class,
+    out: Path,
+    stage1: str | None = None,
+    changed: dict | None = None,
+) -> Trainer:
     """The run in `out`, with the settings it was started with, at the step it was saved.
 
     `stage1`: take Stage-I anew from there, because it was trained further in the meantime.
+    `changed`: fields of the recipe that are other from here on.
     """
     try:
         saved = json.loads((out / "config.json").read_text())
@@ -160,7 +171,8 @@ def resumed(stage_number: int, stage_class, out: Path, stage1: str | None = None
         raise ValueError(
             f"{out} is a run of train.{saved['stage']}, not of train.stage{stage_number}"
         )
-    config, recipe = StackGANConfig(**saved["config"]), Recipe(**saved["recipe"])
+    config = StackGANConfig(**saved["config"])
+    recipe = Recipe(**{**saved["recipe"], **(changed or {})})
     extra = {k: saved[k] for k in ("recipe_name", "size", "stage1", "begin_with") if k in saved}
     trainer = Trainer(
         stage_class(recipe, config),
@@ -211,6 +223,11 @@ def _seeded(config: StackGANConfig, seed: int) -> StackGAN:
 
     torch.manual_seed(seed)
     return StackGAN(config)
+
+
+def _changed(args: argparse.Namespace) -> dict:
+    """What of the recipe was given on the command line."""
+    return {n: getattr(args, n) for n in FIELDS if getattr(args, n) is not None}
 
 
 def _meta(folder: Path) -> dict:

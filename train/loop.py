@@ -21,6 +21,7 @@ from typing import NamedTuple, Protocol
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from tqdm import tqdm
 
 from stackgan.conditioning import kl_divergence
@@ -28,7 +29,7 @@ from stackgan.config import StackGANConfig
 from stackgan.discriminators import FeatureDiscriminator, MatchingDiscriminator
 from stackgan.model import StackGAN
 from train.augment import augment
-from train.data import PhotoData, _mix
+from train.data import PhotoData, ReadAhead, _mix
 from train.files import save_model, write_atomically
 from train.losses import AdversarialLoss, r1_penalty
 from train.machine import choose_precision, hardware
@@ -102,6 +103,7 @@ class Trainer:
         self.precision = choose_precision(self.device) if precision == "auto" else precision
         self.data = PhotoData(data_folder, stage.resolution, self.device)
         self.data_folder = Path(data_folder)
+        self.batches = ReadAhead(self.data, recipe.batch, seed, self.rank, self.processes)
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.generator = stage.trainee(self.model)
         self.discriminator = self._make_discriminator(model.config, features)
@@ -121,7 +123,7 @@ class Trainer:
         """Equations 3–6 once: D learns from a batch, then G from what the new D thinks."""
         recipe, share = self.recipe, self.recipe.batch // self.processes
         rows = slice(self.rank * share, (self.rank + 1) * share)
-        batch = self.data.batch(self.step, recipe.batch, self.seed, self.rank, self.processes)
+        batch = self.batches.batch(self.step)
         noise = torch.Generator().manual_seed(_mix(self.seed, self.step, salt=3))
         local = torch.Generator().manual_seed(_mix(self.seed, self.step, salt=4 + self.rank))
         photos = batch.photos.contiguous(memory_format=torch.channels_last)
@@ -131,7 +133,8 @@ class Trainer:
         norm = self.model.embedding_norm
         embeddings, mismatched = norm(batch.embeddings), norm(batch.mismatched)
 
-        with self._autocast():
+        # D's weights are normalised once for real, mismatched and fake.
+        with self._autocast(), parametrize.cached():
             drawn = self.stage.draw(self.model, embeddings, photos, noise, rows)
             fakes = self._seen(drawn.pictures, local)
             if self.discriminator.encoder_is_frozen:
@@ -299,9 +302,11 @@ class Trainer:
         state = torch.load(path, map_location=self.device, weights_only=True)
         if state["format"] != STATE_FORMAT:
             raise ValueError(f"{path} has format {state['format']}, {STATE_FORMAT} is needed")
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.discriminator.load_state_dict(state["discriminator"])
+        try:
+            for network in ("model", "average", "discriminator"):
+                getattr(self, network).load_state_dict(state[network])
+        except RuntimeError as error:
+            raise ValueError(f"{path} holds other networks than asked for: {error}") from error
         self.g_optimizer.load_state_dict(state["g_optimizer"])
         self.d_optimizer.load_state_dict(state["d_optimizer"])
         self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
