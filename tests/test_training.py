@@ -79,7 +79,7 @@ def test_resume_equals_the_unbroken_run(arrays, stage1_run, tmp_path, stage):
     assert losses[0] == losses[1]
 
 
-def test_a_resumed_run_takes_other_values_of_the_recipe(arrays, tmp_path, capsys):
+def test_a_resumed_run_takes_other_values_of_the_recipe(arrays, tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
     assert run1(arrays, out, "--recipe", "paper", "--images", "4") == 0
     resume = ["--out", str(out), "--resume", "--tick", "4"]
@@ -91,6 +91,14 @@ def test_a_resumed_run_takes_other_values_of_the_recipe(arrays, tmp_path, capsys
     # And keeps them when it is resumed without.
     assert stage1.main([*resume, "--images", "13"]) == 0
     assert json.loads((out / "config.json").read_text())["recipe"] == recipe
+    # The card tells how to do the same.
+    monkeypatch.setattr("train.known.load_encoder", lambda *_: fake_encoder)
+    card = tmp_path / "checkpoint" / "README.md"
+    assert export.main(["--run", str(out), "--out", str(card.parent), "--name", "flowers"]) == 0
+    [start, rest] = [line for line in card.read_text().splitlines() if line.startswith("python -m")]
+    assert start.endswith("--batch 4 --images 4")
+    assert "--learning-rate" not in start
+    assert rest.endswith(f"{out} --resume --batch 3 --learning-rate 1e-05 --images 13")
     pytest.importorskip("efficientnet_lite_pytorch")
     assert stage1.main([*resume, "--images", "16", "--discriminator", "features"]) == 2
     assert "holds other networks" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from stackgan.config import SIZES, StackGANConfig
@@ -173,7 +173,8 @@ def resumed(
         )
     config = StackGANConfig(**saved["config"])
     recipe = Recipe(**{**saved["recipe"], **(changed or {})})
-    extra = {k: saved[k] for k in ("recipe_name", "size", "stage1", "begin_with") if k in saved}
+    kept = ("recipe_name", "size", "stage1", "begin_with", "changes")
+    extra = {k: saved[k] for k in kept if k in saved}
     trainer = Trainer(
         stage_class(recipe, config),
         _seeded(config, saved["seed"]),
@@ -185,6 +186,11 @@ def resumed(
         settings=extra,
     )
     trainer.resume()
+    other = {k: v for k, v in asdict(recipe).items() if saved["recipe"].get(k, v) != v}
+    if other:
+        before = {k: saved["recipe"][k] for k in other}
+        change = {"images": trainer.images, "from": before, "to": other}
+        trainer.settings["changes"] = [*extra.get("changes", []), change]
     if stage1:
         newer = trained_stage1(stage1).stage1.state_dict()
         try:

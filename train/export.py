@@ -109,13 +109,22 @@ def _history(run: Path) -> list[dict]:
         ) from error
     number = int(config["stage"][-1])
     recipe = RECIPES[config["recipe_name"], number]
-    changed = {k: v for k, v in config["recipe"].items() if v != asdict(recipe)[k]}
+    changes = config.get("changes", [])
+    begun = dict(config["recipe"])
+    for change in reversed(changes):
+        begun |= change["from"]
+    changed = {k: v for k, v in begun.items() if v != asdict(recipe)[k]}
     usual = asdict(SIZES[config["size"]])
     widths = {n: config["config"][n] for n in (SWITCHES if number == 1 else SWITCHES[1:])}
     if number == 1 and config["config"]["resolution"] == 64:
         del widths["resolution"]  # Stage-I on its way to a second stage
     changed |= {n: v for n, v in widths.items() if v != usual[n]}
-    options = "".join(f" --{k.replace('_', '-')} {str(v).lower()}" for k, v in changed.items())
+    command = f"python -m train.{config['stage']}"
+    ends = [change["images"] for change in changes] + [last["images"]]
+    resumed = [
+        f"{command} --out {run} --resume{_options(change['to'])} --images {end}"
+        for change, end in zip(changes, ends[1:], strict=True)
+    ]
     before = "".join(
         f" --{name.replace('_', '-')} {config[name]}"
         for name in ("stage1", "begin_with")
@@ -128,13 +137,22 @@ def _history(run: Path) -> list[dict]:
         "train_photos": config["train_photos"],
         "hardware": config["hardware"],
         "data": config["data"],
-        "command": f"python -m train.{config['stage']} --data {config['data']}{before} --out {run} "
-        f"--size {config['size']} --recipe {config['recipe_name']}{options} --images {last['images']}",
+        "command": "\n".join(
+            [
+                f"{command} --data {config['data']}{before} --out {run} --size {config['size']} "
+                f"--recipe {config['recipe_name']}{_options(changed)} --images {ends[0]}",
+                *resumed,
+            ]
+        ),
     }
     earlier = Path(config["stage1"]) if "stage1" in config else None
     if earlier and (earlier / "stats.jsonl").exists():
         return [*_history(earlier), step]
     return [step]
+
+
+def _options(values: dict) -> str:
+    return "".join(f" --{k.replace('_', '-')} {str(v).lower()}" for k, v in values.items())
 
 
 def main(argv: list[str] | None = None) -> int:
