@@ -21,6 +21,7 @@ from train.texts import file_texts
 FIGURES = {
     "kid",
     "kid_unseen",
+    "kid_64",
     "frechet",
     "precision",
     "recall",

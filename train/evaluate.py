@@ -28,7 +28,14 @@ from train import scores
 from train.colours import subject_of
 from train.columns import FIRST, drawn_columns, real_columns
 from train.data import DataError, PhotoData
-from train.featureset import NAMES, load_discriminator, load_network, photo_features, photos
+from train.featureset import (
+    NAMES,
+    load_discriminator,
+    load_network,
+    photo_features,
+    photos,
+    through_64,
+)
 from train.files import write_atomically
 from train.machine import hardware
 from train.metrics import missing
@@ -74,7 +81,8 @@ def evaluate(
     texts = file_texts(captions, pipeline.encoder, samples, seed, report) if captions else own
     judge = _fitting_scorer(scorer, config) if scorer else None
     main = load_network(features, inception_weights)
-    networks = {main.name: main}
+    coarse = through_64(main)
+    networks = {main.name: main, coarse.name: coarse}
     if judge and judge.about["features"] not in networks:
         networks[judge.about["features"]] = load_network(judge.about["features"])
 
@@ -91,6 +99,12 @@ def evaluate(
     at_hand = {name: column.seen_by(main.name) for name, column in columns.items()}
 
     found = scores.set_scores(at_hand, known, seed)
+    found["kid_64"] = scores.kernel_distances(
+        {name: column.seen_by(coarse.name) for name, column in columns.items()},
+        photo_features(data_folder, data, training, coarse),
+        seed,
+        "training photographs through 64×64",
+    )
     found |= scores.class_scores(at_hand, known, data.class_ids[training], seed)
     found["r_precision"] = scores.r_precision(columns, judge)
     found["colour_faithfulness"] = scores.colour(columns, subject)

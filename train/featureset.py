@@ -85,6 +85,15 @@ def shrunk(images: Tensor, side: int = 64) -> Tensor:
     return brought_to_size(F.interpolate(images, (side, side), mode="area"))
 
 
+def through_64(network: FeatureNetwork) -> FeatureNetwork:
+    """The network seeing every picture as a sketch can hold it: shapes and colours without detail."""
+
+    def see(images: Tensor) -> Tensor:
+        return network(shrunk(images))
+
+    return FeatureNetwork(f"{network.name}-64", see, network.dim, SIDE, network.device)
+
+
 def photos(data: PhotoData, rows: Iterable[int], batch: int = BATCH) -> Iterator[Tensor]:
     """The centres of a set's photos, (≤ batch, 3, 256, 256) in [−1, 1] at a time."""
     rows = torch.as_tensor(list(rows))

@@ -19,6 +19,7 @@ NEIGHBOURS = 3  # photographs under each
 ROWS = {
     "kid": ("KID ×10³", 1000),
     "kid_unseen": ("KID ×10³, unseen classes", 1000),
+    "kid_64": ("KID ×10³ through 64×64", 1000),
     "frechet": ("Fréchet distance", 1),
     "precision": ("precision", 1),
     "recall": ("recall", 1),

@@ -24,10 +24,9 @@ def set_scores(at_hand: Features, known: Tensor, seed: int) -> dict:
     kid_unseen compares with every other validation photograph instead, that is with the classes
     that the captions speak of; the real columns are then the remaining ones.
     """
-    kids = {name: metrics.kid(x, known, seed) for name, x in at_hand.items()}
     others = {n: x[::2] if n in ("real", "shrunk") else x for n, x in at_hand.items()}
     unseen = {name: metrics.kid(x, at_hand["real"][1::2], seed) for name, x in others.items()}
-    distances = {name: metrics.frechet(x, known) for name, x in at_hand.items()}
+    frechet = {name: metrics.frechet(x, known) for name, x in at_hand.items()}
     # The two depend on the number of samples, so all columns get the same.
     count = min(len(known), *map(len, at_hand.values()))
     both = {
@@ -35,12 +34,18 @@ def set_scores(at_hand: Features, known: Tensor, seed: int) -> dict:
         for name, x in at_hand.items()
     }
     return {
-        "kid": entry(kids, "lower", reference="training photographs"),
+        "kid": kernel_distances(at_hand, known, seed, "training photographs"),
         "kid_unseen": entry(unseen, "lower", reference="every other validation photograph"),
-        "frechet": entry(distances, "lower", reference="training photographs"),
+        "frechet": entry(frechet, "lower", reference="training photographs"),
         "precision": entry({name: pair[0] for name, pair in both.items()}, "higher"),
         "recall": entry({name: pair[1] for name, pair in both.items()}, "higher"),
     }
+
+
+def kernel_distances(at_hand: Features, known: Tensor, seed: int, reference: str) -> dict:
+    """The kernel distance of each set from features of photographs, `reference` says which."""
+    kids = {name: metrics.kid(x, known, seed) for name, x in at_hand.items()}
+    return entry(kids, "lower", reference=reference)
 
 
 def class_scores(at_hand: Features, known: Tensor, classes: Tensor, seed: int) -> dict:
