@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from gradio import FileData
 from gradio.utils import get_upload_folder
 from torch import Tensor
 
@@ -57,6 +58,14 @@ def write_pngs(
     for picture, path, record in zip(to_pictures(images), paths, settings, strict=True):
         save_png(picture, path, {**record, "stage": stage})
     return paths
+
+
+def served(path: str) -> dict:
+    """A file as an endpoint's result: gradio.FileData as a record.
+
+    Gradio gives files their address only as records, and finds records inside lists.
+    """
+    return FileData(path=path).model_dump()
 
 
 def bundle(paths: Sequence[str]) -> str | None:

@@ -10,6 +10,7 @@ from stackgan.ui import checks, drawing, examples
 from stackgan.ui.controls import ROLL, chosen_epsilon
 from stackgan.ui.drawing import Drawing
 from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, endpoint
+from stackgan.ui.files import served
 from stackgan.ui.generate_layout import (
     BEFORE_AFTER,
     CANNOT_RANK,
@@ -152,7 +153,7 @@ class Generate(Tab):
             *_, last = self._drawings(
                 caption, seed, samples, truncation, epsilon_seed, checkpoint, best_of
             )
-        files = ([gr.FileData(path=p) for p in paths] for paths in (last.sketches, last.pictures))
+        files = ([served(p) for p in paths] for paths in (last.sketches, last.pictures))
         return *files, last.settings
 
     def _drawings(

@@ -7,6 +7,7 @@ from stackgan.ui import checks
 from stackgan.ui import travel as travels
 from stackgan.ui.checkpoints import Checkpoints
 from stackgan.ui.events import endpoint, stop_if_nobody_waits
+from stackgan.ui.files import served
 from stackgan.ui.travel import Travel
 
 
@@ -62,10 +63,8 @@ class Endpoints:
                 captions, frames, seed, end_seed, spherical, truncation, checkpoint
             )
             films = [self._film(travel, ending) for ending in ("gif", "webp")]
-        lists = (
-            [gr.FileData(path=p) for p in paths] for paths in (travel.sketches, travel.pictures)
-        )
-        files = (gr.FileData(path=path) for path in (travel.strip, *films))
+        lists = ([served(p) for p in paths] for paths in (travel.sketches, travel.pictures))
+        files = (served(path) for path in (travel.strip, *films))
         return *lists, *files, travel.settings
 
     def animate(
@@ -105,7 +104,7 @@ class Endpoints:
             travel = self._travel(
                 captions, frames, seed, end_seed, spherical, truncation, checkpoint
             )
-            return gr.FileData(path=self._film(travel, format, stage, back, seconds))
+            return served(self._film(travel, format, stage, back, seconds))
 
     def _travel(
         self, captions, frames, seed, end_seed, spherical, truncation, checkpoint

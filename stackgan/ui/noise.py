@@ -14,7 +14,7 @@ from stackgan.ui import checks, examples, places
 from stackgan.ui.checkpoints import Checkpoints
 from stackgan.ui.controls import ROLL, chosen_epsilon, used
 from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, endpoint
-from stackgan.ui.files import new_folder, write_pngs
+from stackgan.ui.files import new_folder, served, write_pngs
 from stackgan.ui.noise_layout import EPSILONS, MAP, Layout, lay_out
 from stackgan.ui.places import UNLOCKED, Place
 from stackgan.ui.tab import Tab, result_record
@@ -134,10 +134,10 @@ class Noise(Tab):
             )
             inputs = place.inputs()
             sketch = place.pipeline.sketch(inputs)
-            files = [gr.FileData(path=_written(sketch, inputs, 1)[0]), None]
+            files = [served(_written(sketch, inputs, 1)[0]), None]
             if place.pipeline.config.stages == 2:
                 picture = place.pipeline.refine(sketch, inputs)
-                files[1] = gr.FileData(path=_written(picture, inputs, 2)[0])
+                files[1] = served(_written(picture, inputs, 2)[0])
         return *files, inputs.settings[0]
 
     def _place(

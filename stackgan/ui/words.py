@@ -25,7 +25,7 @@ from stackgan.ui.controls import (
     used,
 )
 from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, download, endpoint
-from stackgan.ui.files import bundle, file_name, new_folder, write_pngs
+from stackgan.ui.files import bundle, file_name, new_folder, served, write_pngs
 from stackgan.ui.tab import Tab, record_component, result_record
 
 MAX_CAPTIONS = 8
@@ -104,7 +104,7 @@ class Words(Tab):
         with checks.errors_in_words():
             seed = checks.fresh_seed() if seed is None else seed
             *_, last = self._stages(captions, seed, truncation, epsilon_seed, checkpoint)
-        files = ([gr.FileData(path=p) for p in paths] for paths in (last.sketches, last.pictures))
+        files = ([served(p) for p in paths] for paths in (last.sketches, last.pictures))
         return *files, last.settings
 
     def _stages(self, captions, seed, truncation, epsilon_seed, checkpoint) -> Iterator[Comparison]:

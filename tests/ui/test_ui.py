@@ -2,6 +2,7 @@
 
 import os
 import time
+import urllib.request
 
 import pytest
 from conftest import fake_encoder
@@ -114,6 +115,13 @@ def test_the_api_is_a_documented_endpoint_for_each_tab(checkpoints):
         )
         assert len(frames) == len(pictures) == len(settings) == 3
         assert [Image.open(path).format for path in (strip, gif, webp)] == ["PNG", "GIF", "WEBP"]
+
+        plain = gradio_client.Client(blocks.local_url, verbose=False, download_files=False)
+        files = plain.predict([CAPTION, "blue"], api_name="/words")[0]
+        files += [plain.predict(CAPTION, api_name="/noise")[0]]
+        for file in files:
+            with urllib.request.urlopen(file["url"], timeout=60) as picture:
+                assert Image.open(picture).size == (64, 64)
 
         answer = client.predict(CAPTION, api_name="/explain")
         assert len(answer["conditioning"]) == 2
