@@ -61,9 +61,9 @@ def write_pngs(
 
 
 def served(path: str) -> dict:
-    """A file as an endpoint's result: gradio.FileData as a record.
+    """A file as an endpoint's result: the record of a gradio.FileData, which is its annotation.
 
-    Gradio gives files their address only as records, and finds records inside lists.
+    Inside lists Gradio finds records alone, and gives those an address.
     """
     return FileData(path=path).model_dump()
 

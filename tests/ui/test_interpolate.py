@@ -235,16 +235,16 @@ def test_the_endpoint_keeps_its_form_and_goes_on_through_more(checkpoints):
         "red", "blue", 4, 3, more=["yellow"], end_seed=8, truncation=0.5
     )
     assert len(sketches) == len(pictures) == len(settings) == 4
-    assert [Image.open(f.path).format for f in (strip, gif, webp)] == ["PNG", "GIF", "WEBP"]
+    assert [Image.open(f["path"]).format for f in (strip, gif, webp)] == ["PNG", "GIF", "WEBP"]
     assert settings[-1]["captions"] == ["red", "blue", "yellow"]
     assert settings[-1]["seed"] == [3, 8]
-    assert read_settings(pictures[-1].path) == {**settings[-1], "stage": 2}
+    assert read_settings(pictures[-1]["path"]) == {**settings[-1], "stage": 2}
 
 
 def test_the_endpoint_that_makes_a_film(checkpoints):
     endpoint = Endpoints(checkpoints).animate
     film = endpoint(["red", "blue", "yellow"], "webp", frames=3, back=False, seed=3)
-    assert Image.open(film.path).n_frames == 3
+    assert Image.open(film["path"]).n_frames == 3
     for bad, words in (
         ({"captions": ["red"]}, "2 to 5 sentences"),
         ({"captions": "red"}, "list of captions"),

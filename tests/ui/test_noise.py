@@ -60,7 +60,7 @@ def test_sketch_and_map_then_picture_then_the_row_of_epsilon(tab):
 def test_the_centre_of_the_map_is_the_picture_of_the_seed(tab, checkpoints):
     *_, last = tab.draw(*controls(truncation=0.5, mean=False, epsilon_seed=2))
     _, pictures, _ = Generate(checkpoints).api(CAPTION, 7, 1, 0.5, 2)
-    assert pixels(last[PICTURE]) == pixels(pictures[0].path)
+    assert pixels(last[PICTURE]) == pixels(pictures[0]["path"])
 
 
 def test_a_picture_of_the_map_is_the_sketch_of_its_place(tab):
@@ -139,9 +139,9 @@ def test_the_endpoint_draws_what_the_page_draws(tab):
     sketch, picture, settings = tab.api(
         CAPTION, seed=7, directions=3, y=1, radius=45, locked=[[3, 0.5, 0, 45]]
     )
-    assert pixels(picture.path) == pixels(last[PICTURE])
-    assert pixels(sketch.path) == pixels(last[SKETCH])
-    assert read_settings(picture.path) == {**settings, "stage": 2}
+    assert pixels(picture["path"]) == pixels(last[PICTURE])
+    assert pixels(sketch["path"]) == pixels(last[SKETCH])
+    assert read_settings(picture["path"]) == {**settings, "stage": 2}
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_each_picture_is_the_one_that_generate_draws_of_its_caption_and_seed(pre
     *_, last = press(captions="a yellow flower", mean=False, epsilon_seed=3, truncation=0.5)
     [path] = [cell[2] for cell in cells(last) if cell[2]]
     _, pictures, _ = Generate(checkpoints).api("a yellow flower", 7, 1, 0.5, 3)
-    assert pixels(path) == pixels(pictures[0].path)
+    assert pixels(path) == pixels(pictures[0]["path"])
 
 
 def test_a_picture_carries_what_draws_the_whole_comparison_again(press, checkpoints):
@@ -152,7 +152,7 @@ def test_bad_settings_of_words_are_told_in_words(press, settings, words):
 def test_the_endpoint_takes_a_list(checkpoints):
     sketches, pictures, settings = Words(checkpoints).api(["a red flower", "a blue flower"], seed=7)
     assert [len(sketches), len(pictures)] == [2, 2]
-    assert read_settings(pictures[1].path) == {**settings[1], "stage": 2}
+    assert read_settings(pictures[1]["path"]) == {**settings[1], "stage": 2}
     for bad in ([], ["red"] * 9, "red"):
         with pytest.raises(gr.Error, match="1 to 8 captions"):
             Words(checkpoints).api(bad)
