@@ -85,7 +85,7 @@ class StackGAN(
                 raise
             raise CheckpointError(
                 f"no checkpoint {name!r}: neither a folder, nor bundled ({bundled() or 'none'}), nor "
-                f"to be had from the Hub ({str(error).splitlines()[0][:300]})"
+                f"to be had from the Hub ({' '.join(str(error).split())[:300]})"
             ) from error
 
     def _save_pretrained(self, save_directory: Path) -> None:
