@@ -4,6 +4,7 @@
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +20,7 @@ from stackgan.generators import Stage1Generator, Stage2Generator
 CHECKPOINTS = Path(
     os.environ.get("STACKGAN_CHECKPOINTS", Path(__file__).parents[1] / "checkpoints")
 )
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
 # Files that travel with the weights, none of them needed to draw: what Pipeline reads, and what
 # people read.
 KNOWN, SCORER = "known.safetensors", "scorer.safetensors"
@@ -59,34 +61,22 @@ class StackGAN(
         """Load a bundled checkpoint ("flowers"), a folder, or a Hub repository ("user/name").
 
         A folder of that name wins over a bundled checkpoint, and the Hub is asked last. Keyword
-        arguments are huggingface_hub's (`revision`, `token`, `cache_dir`, …). Loading is strict.
-        Raises CheckpointError for what is missing, damaged or of another kind.
+        arguments are hf_hub_download's (`revision`, `token`, `cache_dir`, …). Raises CheckpointError
+        for what is missing, damaged or of another kind.
         """
         name = str(pretrained_model_name_or_path)
-        folder = find_checkpoint(name)
-        kwargs.setdefault("strict", True)
+        folder = find_checkpoint(name) or _download(name, kwargs)
+        model = cls(_read_config(folder, name))
         try:
-            if folder is not None:
-                model = cls(_read_config(folder))
-                load_model(model, folder / "model.safetensors", kwargs["strict"])
-                model.companions = {n: folder / n for n in COMPANIONS if (folder / n).is_file()}
-                return model.eval()
-            model = super().from_pretrained(name, **kwargs)
-            model.companions = _companions_on_hub(name, kwargs)
-            return model
+            load_model(model, folder / WEIGHTS)
         except (SafetensorError, RuntimeError) as error:
             reason = str(error).splitlines()
             raise CheckpointError(
                 f"the weights of {name} do not fit their config.json, or the file is damaged: "
                 + " ".join(line.strip() for line in reason[:3])[:400]
             ) from error
-        except (OSError, ValueError, TypeError) as error:
-            if isinstance(error, CheckpointError):
-                raise
-            raise CheckpointError(
-                f"no checkpoint {name!r}: neither a folder, nor bundled ({bundled() or 'none'}), nor "
-                f"to be had from the Hub ({' '.join(str(error).split())[:300]})"
-            ) from error
+        model.companions = {n: folder / n for n in COMPANIONS if (folder / n).is_file()}
+        return model.eval()
 
     def _save_pretrained(self, save_directory: Path) -> None:
         super()._save_pretrained(save_directory)
@@ -98,7 +88,7 @@ class StackGAN(
 
 def bundled() -> list[str]:
     """Names of the checkpoints that came with this copy."""
-    return sorted(path.parent.name for path in CHECKPOINTS.glob("*/model.safetensors"))
+    return sorted(path.parent.name for path in CHECKPOINTS.glob(f"*/{WEIGHTS}"))
 
 
 def find_checkpoint(name: str) -> Path | None:
@@ -115,28 +105,31 @@ def find_checkpoint(name: str) -> Path | None:
     return None
 
 
-def _companions_on_hub(repo: str, options: dict) -> dict[str, Path]:
-    """What Pipeline reads beside the weights, as far as the repository has it."""
-    names = ("revision", "token", "cache_dir", "force_download", "local_files_only")
-    options = {name: options[name] for name in names if name in options}
-    found = {}
-    for name in (KNOWN, SCORER):
-        try:
-            found[name] = Path(hf_hub_download(repo, name, **options))
-        except (OSError, ValueError):  # not there, or the network is gone: pictures need neither
-            continue
-    return found
-
-
-def _read_config(folder: Path) -> StackGANConfig:
-    for file in ("config.json", "model.safetensors"):
-        if not (folder / file).is_file():
-            raise CheckpointError(f"{folder} is no StackGAN checkpoint: {file} is missing")
+def _download(repo: str, options: dict) -> Path:
+    """A Hub repository's files → the folder they lie in. `options`: hf_hub_download's."""
     try:
-        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        for file in (CONFIG, WEIGHTS):
+            folder = Path(hf_hub_download(repo, file, **options)).parent
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"no checkpoint {repo!r}: neither a folder, nor bundled ({bundled() or 'none'}), nor "
+            f"to be had from the Hub ({' '.join(str(error).split())[:300]})"
+        ) from error
+    for file in COMPANIONS:
+        with suppress(OSError, ValueError):  # not there, or the network is gone: none is needed
+            hf_hub_download(repo, file, **options)
+    return folder
+
+
+def _read_config(folder: Path, name: str) -> StackGANConfig:
+    for file in (CONFIG, WEIGHTS):
+        if not (folder / file).is_file():
+            raise CheckpointError(f"{name} is no StackGAN checkpoint: {file} is missing")
+    try:
+        values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         unknown = sorted(set(values) - set(StackGANConfig.__dataclass_fields__))
         if unknown:
             raise ValueError(f"unknown settings {unknown}")
         return StackGANConfig(**values)
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{folder}/config.json is not a StackGAN config: {error}") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{CONFIG} of {name} is not a StackGAN config: {error}") from error

@@ -20,7 +20,7 @@ except CheckpointError as error:
     print(error)
 else:
     print(model.config.noise_dim, model.stage1.to_rgb[0].weight.double().sum().item())
-    print(*sorted((path.name, path.read_bytes()) for path in model.companions.values()))
+    print(*sorted(model.companions), model.companions["known.safetensors"].read_bytes())
 """
 
 
@@ -83,7 +83,7 @@ def test_a_repository_brings_weights_and_what_lies_beside_them(tiny_model, hub, 
     weights, companions = loaded(REPOSITORY, address, tmp_path / "home")
     weight = tiny_model.stage1.to_rgb[0].weight.double().sum().item()
     assert weights == f"{tiny_model.config.noise_dim} {weight}"
-    assert companions == "('known.safetensors', b'known')"
+    assert companions == "README.md known.safetensors b'known'"
 
     # Once fetched it loads without the network, as a Space does that starts again.
     offline = loaded(REPOSITORY, address, tmp_path / "home", HF_HUB_OFFLINE="1")
@@ -95,9 +95,14 @@ def test_a_repository_that_is_not_there_is_explained(hub, tmp_path):
     assert line.startswith("no checkpoint 'someone/else': neither a folder, nor bundled")
 
 
-def test_a_repository_of_another_kind_is_explained(hub, tmp_path):
+@pytest.mark.parametrize("config", [None, '{"model_type": "bert"}'])
+def test_a_repository_of_another_kind_is_explained(tiny_model, hub, tmp_path, config):
     folder, address = hub
-    folder.mkdir()
-    (folder / "config.json").write_text('{"model_type": "bert"}')
+    tiny_model.save_pretrained(folder)
+    if config is None:
+        (folder / "model.safetensors").unlink()
+    else:
+        (folder / "config.json").write_text(config)
     (line,) = loaded(REPOSITORY, address, tmp_path / "home")
-    assert f"no checkpoint {REPOSITORY!r}" in line and "model.safetensors" in line
+    assert REPOSITORY in line
+    assert ("model.safetensors" if config is None else "'model_type'") in line
