@@ -16,19 +16,11 @@ from stackgan.latents import MAX_TRUNCATION
 from stackgan.text import clean_caption
 from stackgan.ui import checks, examples
 from stackgan.ui.checkpoints import Checkpoints
-from stackgan.ui.controls import (
-    ROLL,
-    chosen_epsilon,
-    seed_and_dice,
-    stage_image,
-    truncation_and_epsilon,
-    used,
-)
+from stackgan.ui.controls import ROLL, chosen_epsilon, used
 from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, download, endpoint
 from stackgan.ui.files import bundle, file_name, new_folder, served, write_pngs
-from stackgan.ui.tab import Tab, record_component, result_record
-
-MAX_CAPTIONS = 8
+from stackgan.ui.tab import Tab, result_record
+from stackgan.ui.words_layout import MAX_CAPTIONS, lay_out, samples_of
 
 
 @dataclass(frozen=True)
@@ -156,72 +148,39 @@ class Words(Tab):
 
     def build(self, chooser: gr.Dropdown) -> None:
         """Lay out the tab and connect it; `chooser` holds the checkpoint's name."""
-        offered = examples.words(self.checkpoints.names[0])
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=9, min_width=320):
-                captions = gr.Textbox(
-                    label=f"Captions: one a line, up to {MAX_CAPTIONS}",
-                    info="Or one line with words in braces: a {red, white, blue} flower",
-                    value=offered[0] if offered else "",
-                    placeholder="this flower has red petals\nthis flower has white petals",
-                    lines=4,
-                    max_lines=MAX_CAPTIONS,
-                    elem_id="words-captions",
-                )
-                go = gr.Button("Compare", variant="primary", elem_id="compare")
-            with gr.Column(scale=4, min_width=290):
-                seed, dice = seed_and_dice("Seed of z", "words-seed")
-                hold = gr.Checkbox(
-                    True,
-                    label="Hold the noise",
-                    info="The same seed at every press, so that only the words change.",
-                    elem_id="words-hold",
-                )
-                truncation, mean, epsilon_seed = truncation_and_epsilon("words")
-        report = gr.HTML(
-            "<p>What the pictures share comes from the noise; what differs, from the words.</p>",
-            elem_id="words-report",
-            elem_classes="report",
-        )
-        count = len(list(examples.spelled_out(offered[0]))) if offered else 2
-        with gr.Row(elem_id="words-cells"):
-            cells = [_cell(i, visible=i < count) for i in range(MAX_CAPTIONS)]
-        save = gr.DownloadButton("Download all", interactive=False, elem_id="words-save")
-        dataset = gr.Dataset(
-            label="Examples",
-            components=[gr.Textbox(visible=False)],
-            samples=[[pattern] for pattern in offered],
-            visible=bool(offered),
-            elem_id="words-examples",
-        )
-
-        self.record = record_component()
+        page = lay_out(examples.words(self.checkpoints.names[0]))
+        self.record = page.record
         self.controls = {
-            "captions": captions,
-            "seed": seed,
-            "hold": hold,
-            "truncation": truncation,
-            "mean": mean,
-            "epsilon_seed": epsilon_seed,
+            "captions": page.captions,
+            "seed": page.seed,
+            "hold": page.hold,
+            "truncation": page.truncation,
+            "mean": page.mean,
+            "epsilon_seed": page.epsilon_seed,
             "checkpoint": chooser,
         }
-        sketches, pictures = ([cell[stage] for cell in cells] for stage in (1, 2))
-        self.pictures = [*sketches, *pictures]
+        pictures = [cell.picture for cell in page.cells]
+        self.pictures = [*(cell.sketch for cell in page.cells), *pictures]
+        cells = itertools.chain.from_iterable(page.cells)
         self._options = {
             "inputs": list(self.controls.values()),
-            "outputs": [seed, self.record, save, report, *itertools.chain(*cells)],
+            "outputs": [page.seed, page.record, page.save, page.report, *cells],
             # Progress lies over Stage-II alone: the sketches are seen while it draws.
             "show_progress_on": pictures,
             **ONE_AT_A_TIME,
             **PRIVATE,
         }
-        gr.on([go.click, captions.submit], self.draw, **self._options)
-        picked = dataset.click(lambda row: row[0], dataset, captions, queue=False, **PRIVATE)
+        gr.on([page.go.click, page.captions.submit], self.draw, **self._options)
+        at_once = {"queue": False, **PRIVATE}
+        picked = page.examples.click(lambda row: row[0], page.examples, page.captions, **at_once)
         self.draw_after(picked)
         # A seed that the visitor chose is meant to be used: hold it.
-        seed.input(None, None, hold, js="() => true", **PRIVATE)
-        dice.click(None, None, [seed, hold], js=f"() => [{ROLL}, true]", **PRIVATE)
-        chooser.change(_offer, [chooser, captions], [dataset, captions], queue=False, **PRIVATE)
+        page.seed.input(None, None, page.hold, js="() => true", **PRIVATE)
+        page.seed_dice.click(
+            None, None, [page.seed, page.hold], js=f"() => [{ROLL}, true]", **PRIVATE
+        )
+        offers = [page.examples, page.captions]
+        chooser.change(_offer, [chooser, page.captions], offers, **at_once)
         endpoint(self.api, "words")
 
 
@@ -251,16 +210,6 @@ def with_differences(caption: str, first: str) -> str:
         if text:
             parts.append(text if kind == "equal" else f"<strong>{text}</strong>")
     return f"<p>{' '.join(parts)}</p>"
-
-
-def _cell(i: int, visible: bool) -> tuple[gr.Column, gr.Image, gr.Image, gr.HTML]:
-    with gr.Column(visible=visible, min_width=120, elem_classes="cell") as column:
-        sketch = stage_image("sketch", f"words-sketch-{i}", f"Stage-I sketch of caption {i + 1}")
-        picture = stage_image(
-            "picture", f"words-picture-{i}", f"Stage-II picture of caption {i + 1}"
-        )
-        text = gr.HTML(elem_id=f"words-caption-{i}", elem_classes="caption")
-    return column, sketch, picture, text
 
 
 def _cells(drawn: Comparison) -> list:
@@ -305,5 +254,5 @@ def _report(drawn: Comparison) -> str:
 
 def _offer(checkpoint: str, captions: str) -> tuple:
     offered = examples.words(checkpoint)
-    dataset = gr.Dataset(samples=[[pattern] for pattern in offered], visible=bool(offered))
+    dataset = gr.Dataset(samples=samples_of(offered), visible=bool(offered))
     return dataset, examples.replaced(captions, offered)

@@ -12,7 +12,8 @@ from stackgan.images import read_settings  # noqa: E402
 from stackgan.ui import examples  # noqa: E402
 from stackgan.ui.checkpoints import Checkpoints  # noqa: E402
 from stackgan.ui.generate import Generate  # noqa: E402
-from stackgan.ui.words import MAX_CAPTIONS, Words, caption_lines, with_differences  # noqa: E402
+from stackgan.ui.words import Words, caption_lines, with_differences  # noqa: E402
+from stackgan.ui.words_layout import MAX_CAPTIONS  # noqa: E402
 
 CAPTIONS = "a red flower\n\n a yellow  flower\na blue flower"
 
