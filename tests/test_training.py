@@ -79,6 +79,14 @@ def test_resume_equals_the_unbroken_run(arrays, stage1_run, tmp_path, stage):
     assert losses[0] == losses[1]
 
 
+def commands_of(run, folder, monkeypatch) -> list[str]:
+    """What the card of a run says how to do the same."""
+    monkeypatch.setattr("train.known.load_encoder", lambda *_: fake_encoder)
+    assert export.main(["--run", str(run), "--out", str(folder), "--name", "flowers"]) == 0
+    lines = (folder / "README.md").read_text().splitlines()
+    return [line for line in lines if line.startswith("python -m")]
+
+
 def test_a_resumed_run_takes_other_values_of_the_recipe(arrays, tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
     assert run1(arrays, out, "--recipe", "paper", "--images", "4") == 0
@@ -91,11 +99,7 @@ def test_a_resumed_run_takes_other_values_of_the_recipe(arrays, tmp_path, monkey
     # And keeps them when it is resumed without.
     assert stage1.main([*resume, "--images", "13"]) == 0
     assert json.loads((out / "config.json").read_text())["recipe"] == recipe
-    # The card tells how to do the same.
-    monkeypatch.setattr("train.known.load_encoder", lambda *_: fake_encoder)
-    card = tmp_path / "checkpoint" / "README.md"
-    assert export.main(["--run", str(out), "--out", str(card.parent), "--name", "flowers"]) == 0
-    [start, rest] = [line for line in card.read_text().splitlines() if line.startswith("python -m")]
+    [start, rest] = commands_of(out, tmp_path / "checkpoint", monkeypatch)
     assert start.endswith("--batch 4 --images 4")
     assert "--learning-rate" not in start
     assert rest.endswith(f"{out} --resume --batch 3 --learning-rate 1e-05 --images 13")
@@ -178,7 +182,9 @@ def test_stage1_stays_in_eval_mode_during_stage2(arrays, stage1_run, tmp_path):
         torch.testing.assert_close(value, before[key], rtol=0, atol=0)
 
 
-def test_a_resumed_stage2_can_take_a_newer_stage1(arrays, stage1_run, tmp_path, capsys):
+def test_a_resumed_stage2_can_take_a_newer_stage1(
+    arrays, stage1_run, tmp_path, monkeypatch, capsys
+):
     out = tmp_path / "stage2"
     assert run2(arrays, stage1_run, out, "--recipe", "paper", "--images", "4") == 0
     # The width of a Stage-II that Stage-I never sees does not matter.
@@ -189,7 +195,18 @@ def test_a_resumed_stage2_can_take_a_newer_stage1(arrays, stage1_run, tmp_path, 
     newer = StackGAN.from_pretrained(tmp_path / "newer" / "model").stage1.state_dict()
     for key, value in StackGAN.from_pretrained(out / "model").stage1.state_dict().items():
         torch.testing.assert_close(value, newer[key], rtol=0, atol=0)
-    assert json.loads((out / "config.json").read_text())["stage1"] == str(tmp_path / "newer")
+    config = json.loads((out / "config.json").read_text())
+    assert config["stage1"] == str(tmp_path / "newer")
+    assert config["changes"] == [
+        {
+            "images": 4,
+            "from": {"stage1": str(stage1_run)},
+            "to": {"stage1": str(tmp_path / "newer")},
+        }
+    ]
+    *_, start, rest = commands_of(out, tmp_path / "checkpoint", monkeypatch)
+    assert f"--stage1 {stage1_run} --out" in start
+    assert rest.endswith(f"{out} --resume --stage1 {tmp_path / 'newer'} --images 8")
     assert run1(arrays, tmp_path / "wider", *recipe, "--stage1-width", "8", "--images", "4") == 0
     command[command.index("--stage1") + 1] = str(tmp_path / "wider")
     assert stage2.main(command) == 2

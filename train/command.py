@@ -187,10 +187,7 @@ def resumed(
     )
     trainer.resume()
     other = {k: v for k, v in asdict(recipe).items() if saved["recipe"].get(k, v) != v}
-    if other:
-        before = {k: saved["recipe"][k] for k in other}
-        change = {"images": trainer.images, "from": before, "to": other}
-        trainer.settings["changes"] = [*extra.get("changes", []), change]
+    before = {k: saved["recipe"][k] for k in other}
     if stage1:
         newer = trained_stage1(stage1).stage1.state_dict()
         try:
@@ -200,7 +197,11 @@ def resumed(
             raise ValueError(
                 f"{stage1} is of another size than the Stage-I that {out} began with"
             ) from error
-        trainer.settings["stage1"] = stage1
+        before["stage1"] = saved["stage1"]
+        trainer.settings["stage1"] = other["stage1"] = stage1
+    if other:
+        change = {"images": trainer.images, "from": before, "to": other}
+        trainer.settings["changes"] = [*extra.get("changes", []), change]
     return trainer
 
 

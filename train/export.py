@@ -110,10 +110,10 @@ def _history(run: Path) -> list[dict]:
     number = int(config["stage"][-1])
     recipe = RECIPES[config["recipe_name"], number]
     changes = config.get("changes", [])
-    begun = dict(config["recipe"])
+    begun = config | config["recipe"]
     for change in reversed(changes):
         begun |= change["from"]
-    changed = {k: v for k, v in begun.items() if v != asdict(recipe)[k]}
+    changed = {k: begun[k] for k, v in asdict(recipe).items() if begun[k] != v}
     usual = asdict(SIZES[config["size"]])
     widths = {n: config["config"][n] for n in (SWITCHES if number == 1 else SWITCHES[1:])}
     if number == 1 and config["config"]["resolution"] == 64:
@@ -126,9 +126,9 @@ def _history(run: Path) -> list[dict]:
         for change, end in zip(changes, ends[1:], strict=True)
     ]
     before = "".join(
-        f" --{name.replace('_', '-')} {config[name]}"
+        f" --{name.replace('_', '-')} {begun[name]}"
         for name in ("stage1", "begin_with")
-        if name in config
+        if name in begun
     )
     step = {
         "title": "Stage-" + "I" * number,
@@ -152,7 +152,8 @@ def _history(run: Path) -> list[dict]:
 
 
 def _options(values: dict) -> str:
-    return "".join(f" --{k.replace('_', '-')} {str(v).lower()}" for k, v in values.items())
+    texts = {k: str(v).lower() if isinstance(v, bool) else v for k, v in values.items()}
+    return "".join(f" --{k.replace('_', '-')} {text}" for k, text in texts.items())
 
 
 def main(argv: list[str] | None = None) -> int:
