@@ -88,8 +88,8 @@ above Stage-II, drawn by these very weights.
 
 It knows {name} and nothing else: a sentence about anything else gives {name}. Captions were written
 by people looking at one photograph, so colours and shapes work, counts and names of species mostly
-do not. Early checkpoint: the grid above shows how often the whole shape is wrong; fine structure
-often is, and pictures of rare colours are weak.
+do not. The grid above shows how often a shape is whole and how often it is not; fine structure is
+the weaker part, and so are rare colours.
 
 ## Licence of the data
 
