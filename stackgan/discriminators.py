@@ -9,6 +9,7 @@ take a list of heads, so that one logit and a discriminator of several scales re
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -95,8 +96,9 @@ class FeatureDiscriminator(nn.Module):
     """A discriminator over a frozen pretrained network: Projected GANs made matching-aware.
 
     Sauer et al. 2021: fixed random 1×1 convolutions mix the channels of each map, fixed random 3×3
-    convolutions mix the scales from the top down, and only the heads learn. Every head of the whole
-    picture also reads the sentence. Pictures larger than `view` pixels are judged twice: whole,
+    convolutions mix the scales from the top down, and only the heads learn. Each deeper map is mixed
+    to `growth` times the channels of the one before: a deep map mixed to few channels no longer says
+    what is in the picture. Every head of the whole picture also reads the sentence. Pictures larger than `view` pixels are judged twice: whole,
     shrunk to `view`, with the text; and as one random native-size crop of `view`, without it.
     """
 
@@ -109,6 +111,7 @@ class FeatureDiscriminator(nn.Module):
         features: FeatureNetwork,
         view: int = 128,
         channels: int = 64,
+        growth: int = 2,
         seed: int = 0,
     ):
         super().__init__()
@@ -117,19 +120,27 @@ class FeatureDiscriminator(nn.Module):
         # Not a registered submodule: its weights come from its own package, not from our state.
         self._features = [features]
         generator = torch.Generator().manual_seed(seed)
+        widths = [channels * growth**i for i in range(len(features.channels))]
         self.mix_channels = nn.ModuleList(
-            _frozen_conv(c, channels, 1, generator) for c in features.channels
+            _frozen_conv(c, width, 1, generator)
+            for c, width in zip(features.channels, widths, strict=True)
         )
-        self.mix_scales = nn.ModuleList(
-            _frozen_conv(channels, channels, 3, generator) for _ in features.channels
+        self.mix_scales = nn.ModuleList(_frozen_conv(w, w, 3, generator) for w in widths)
+        # From a deeper map's channels to those of the map that it is added to.
+        self.narrow = nn.ModuleList(
+            nn.Identity() if deep == width else _frozen_conv(deep, width, 1, generator)
+            for width, deep in pairwise(widths)
         )
         # The maps' deviations on photographs; see `calibrate`.
         self.register_buffer("map_scale", torch.ones(len(features.channels)))
         sizes = [view // stride for stride in (4, 8, 16, 32)]
         text = (config.embedding_dim, config.discriminator_text_dim)
-        self.heads = nn.ModuleList(_Head(channels, size, *text) for size in sizes)
+        self.heads = nn.ModuleList(
+            _Head(width, size, *text) for width, size in zip(widths, sizes, strict=True)
+        )
         self.crop_heads = nn.ModuleList(
-            _Head(channels, size) for size in (sizes if self.crops else [])
+            _Head(width, size)
+            for width, size in (zip(widths, sizes, strict=True) if self.crops else [])
         )
 
     @torch.no_grad()
@@ -188,6 +199,7 @@ class FeatureDiscriminator(nn.Module):
         for i in reversed(range(len(maps))):
             x = self.mix_channels[i](maps[i] / self.map_scale[i])
             if above is not None:
+                above = self.narrow[i](above)
                 x = x + F.interpolate(above, size=x.shape[2:], mode="bilinear")
             above = self.mix_scales[i](x)
             mixed.append(above)
@@ -201,7 +213,7 @@ class _Head(nn.Module):
         super().__init__()
         down = []
         while size > 4:
-            wider = min(2 * channels, 256)
+            wider = max(channels, min(2 * channels, 256))
             down += [spectral_norm(nn.Conv2d(channels, wider, 4, 2, 1)), nn.LeakyReLU(0.2)]
             channels, size = wider, size // 2
         self.down = nn.Sequential(*down)

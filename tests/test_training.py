@@ -406,3 +406,45 @@ def test_what_cannot_be_profiled_is_one_line(arguments, stage1_run, tmp_path, ca
     err = capsys.readouterr().err
     assert err.startswith("error: ")
     assert err.count("\n") == 1
+
+
+def test_deeper_maps_are_mixed_to_more_channels():
+    from conftest import TINY
+
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    for growth, widths in ((1, [64, 64, 64, 64]), (2, [64, 128, 256, 512])):
+        d = FeatureDiscriminator(TINY, 64, TinyFeatures(), growth=growth)
+        assert [m.shape[1] for m in d.encode(images)] == widths
+        assert all(logits.shape == (2,) for logits in d(images, torch.randn(2, 16)))
+
+
+def test_g_waits_while_d_has_its_head_start(arrays, stage1_run, tmp_path):
+    trainer = make_trainer(arrays, stage1_run, tmp_path, 1)
+    trainer.recipe = replace(trainer.recipe, head_start=trainer.recipe.batch)
+    networks = {"G": trainer.generator, "average": trainer.average, "D": trainer.discriminator}
+
+    def learns() -> set[str]:
+        before = {n: [p.clone() for p in net.parameters()] for n, net in networks.items()}
+        trainer.train_step()
+        return {
+            n
+            for n, net in networks.items()
+            if any(not torch.equal(a, b) for a, b in zip(before[n], net.parameters(), strict=True))
+        }
+
+    assert learns() == {"D"}
+    assert learns() == {"G", "average", "D"}
+
+
+def test_a_discriminator_built_otherwise_is_left_behind(arrays, stage1_run, tmp_path):
+    """G is taken all the same, and the new D starts as it would in any run."""
+    out = tmp_path / "begun"
+    trainer = make_trainer(arrays, stage1_run, out, 1)
+    fresh = {k: v.clone() for k, v in trainer.discriminator.state_dict().items()}
+    trainer.begin_with(stage1_run)  # whose D is the paper's
+    for key, value in trainer.discriminator.state_dict().items():
+        torch.testing.assert_close(value, fresh[key])
+    old = torch.load(stage1_run / "state.pt", weights_only=True)["model"]
+    for key, value in trainer.model.state_dict().items():
+        if key.startswith("stage1."):
+            torch.testing.assert_close(value, old[key])

@@ -172,7 +172,8 @@ def resumed(
             f"{out} is a run of train.{saved['stage']}, not of train.stage{stage_number}"
         )
     config = StackGANConfig(**saved["config"])
-    recipe = Recipe(**{**saved["recipe"], **(changed or {})})
+    saved_recipe = Recipe(**saved["recipe"])
+    recipe = replace(saved_recipe, **(changed or {}))
     kept = ("recipe_name", "size", "stage1", "begin_with", "changes")
     extra = {k: saved[k] for k in kept if k in saved}
     trainer = Trainer(
@@ -186,8 +187,9 @@ def resumed(
         settings=extra,
     )
     trainer.resume()
-    other = {k: v for k, v in asdict(recipe).items() if saved["recipe"].get(k, v) != v}
-    before = {k: saved["recipe"][k] for k in other}
+    was = asdict(saved_recipe)
+    other = {k: v for k, v in asdict(recipe).items() if was[k] != v}
+    before = {k: was[k] for k in other}
     if stage1:
         newer = trained_stage1(stage1).stage1.state_dict()
         try:

@@ -28,7 +28,7 @@ from train.command import SWITCHES
 from train.data import DataError, PhotoData
 from train.files import save_model, write_atomically
 from train.known import known_captions
-from train.recipes import RECIPES
+from train.recipes import RECIPES, Recipe
 
 TILE = 128  # pixels a picture in samples.png; the weights are the artefact, not the grid
 
@@ -110,7 +110,7 @@ def _history(run: Path) -> list[dict]:
     number = int(config["stage"][-1])
     recipe = RECIPES[config["recipe_name"], number]
     changes = config.get("changes", [])
-    begun = config | config["recipe"]
+    begun = config | asdict(Recipe(**config["recipe"]))  # fields younger than the run too
     for change in reversed(changes):
         begun |= change["from"]
     changed = {k: begun[k] for k, v in asdict(recipe).items() if begun[k] != v}

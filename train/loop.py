@@ -120,7 +120,10 @@ class Trainer:
     # ── one step ────────────────────────────────────────────────────────────────────────────────
 
     def train_step(self) -> None:
-        """Equations 3–6 once: D learns from a batch, then G from what the new D thinks."""
+        """Equations 3–6 once: D learns from a batch, then G from what the new D thinks.
+
+        During the recipe's `head_start` only D learns.
+        """
         recipe, share = self.recipe, self.recipe.batch // self.processes
         rows = slice(self.rank * share, (self.rank + 1) * share)
         batch = self.batches.batch(self.step)
@@ -130,19 +133,21 @@ class Trainer:
         for optimizer in (self.g_optimizer, self.d_optimizer):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate(self.images / len(self.data.train))
+        learns = self.images >= recipe.head_start
         norm = self.model.embedding_norm
         embeddings, mismatched = norm(batch.embeddings), norm(batch.mismatched)
 
         # D's weights are normalised once for real, mismatched and fake.
         with self._autocast(), parametrize.cached():
-            drawn = self.stage.draw(self.model, embeddings, photos, noise, rows)
-            fakes = self._seen(drawn.pictures, local)
-            if self.discriminator.encoder_is_frozen:
-                # The features stay true after D's step, so D and G share one pass through them.
-                fake_features = self.discriminator.encode(fakes, local)
+            with torch.set_grad_enabled(learns):
+                drawn = self.stage.draw(self.model, embeddings, photos, noise, rows)
+                fakes = self._seen(drawn.pictures, local)
+                # Frozen features stay true after D's step, so D and G share one pass through them.
+                frozen_encoder = self.discriminator.encoder_is_frozen
+                fake_features = self.discriminator.encode(fakes, local) if frozen_encoder else None
+            if frozen_encoder:
                 seen_by_d = [f.detach() for f in fake_features]
             else:
-                fake_features = None
                 seen_by_d = self.discriminator.encode(fakes.detach(), local)
             # A photo's features are computed once, for its own words and for another's.
             real_features = self.discriminator.encode(self._seen(photos, local), local)
@@ -154,8 +159,8 @@ class Trainer:
         self._learn(self.discriminator, self.d_optimizer, d_loss)
 
         weight = recipe.adversarial_weight(self.images)
-        with frozen(self.discriminator), self._autocast():
-            if fake_features is None:
+        with frozen(self.discriminator), self._autocast(), torch.set_grad_enabled(learns):
+            if not frozen_encoder:
                 fake_features = self.discriminator.encode(fakes, local)
             logits = self.discriminator.score(fake_features, drawn.embeddings)
             adversarial = self.loss.generator(logits)
@@ -165,11 +170,13 @@ class Trainer:
                 else adversarial.new_zeros(())
             )
             g_loss = weight * adversarial + recipe.kl_weight * kl + drawn.distance
-            self._learn(self.generator, self.g_optimizer, g_loss)
+            if learns:
+                self._learn(self.generator, self.g_optimizer, g_loss)
 
         self.step += 1
         self.images += recipe.batch
-        ema_update(self.average, self.model, self._decay())
+        if learns:
+            ema_update(self.average, self.model, self._decay())
         self._note(
             d_loss=d_loss,
             g_loss=adversarial,
@@ -314,6 +321,7 @@ class Trainer:
     def begin_with(self, source: str | Path) -> None:
         """Take the trained generator of `source`, a run or a checkpoint, and of a run its D too.
 
+        A D that is built otherwise than this run's is left behind; give a new one a `head_start`.
         Lines, textures and what makes a picture look real carry over from one subject to another.
         The embedding statistics, Stage-I under Stage-II and the step count stay this run's own.
         Raises ValueError when the networks are not of one size.
@@ -331,12 +339,13 @@ class Trainer:
                 self.stage.trainee(network).load_state_dict(
                     {k.removeprefix(part): v for k, v in trained.items()}
                 )
-            if "discriminator" in state:
-                self.discriminator.load_state_dict(state["discriminator"])
         except RuntimeError as error:
             raise ValueError(
                 f"{source} cannot be begun with: its networks differ from this run's: {error}"
             ) from error
+        theirs, ours = state.get("discriminator", {}), self.discriminator.state_dict()
+        if {k: v.shape for k, v in theirs.items()} == {k: v.shape for k, v in ours.items()}:
+            self.discriminator.load_state_dict(theirs)
 
     def _state(self) -> dict:
         return {
@@ -465,7 +474,9 @@ def make_discriminator(
 
             features = EfficientNetLite("lite1")
         features = features.to(device, memory_format=torch.channels_last)
-        d = FeatureDiscriminator(config, resolution, features, recipe.view)
+        d = FeatureDiscriminator(
+            config, resolution, features, recipe.view, growth=recipe.channel_growth
+        )
     return d.to(device, memory_format=torch.channels_last)
 
 

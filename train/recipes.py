@@ -26,6 +26,8 @@ class Recipe:
     augment: bool = False  # translation and cutout of all that D sees
     r1_weight: float = 0.0
     view: int = 128  # side in pixels of what the frozen features look at
+    channel_growth: int = 1  # how many times the channels each deeper frozen map is mixed to
+    head_start: int = 0  # images that D learns from before G begins to learn
     diversity_weight: float = (
         0.0  # Stage-I: against pictures that ignore z, see losses.mode_seeking
     )
@@ -54,6 +56,7 @@ _FEATURES = {
     "beta2": 0.99,
     "ema_half_life": 10_000,
     "augment": True,
+    "channel_growth": 2,
 }
 
 RECIPES: dict[tuple[str, int], Recipe] = {
