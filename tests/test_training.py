@@ -350,7 +350,9 @@ def test_exporting_what_is_no_run_is_explained(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("source", ["run", "checkpoint"])
-def test_a_run_can_begin_with_another_runs_networks(arrays, stage1_run, tmp_path, source):
+def test_a_run_can_begin_with_another_runs_networks(
+    arrays, stage1_run, tmp_path, source, monkeypatch
+):
     trained = stage1_run if source == "run" else stage1_run / "model"
     out = tmp_path / "begun"
     settings = ["--recipe", "paper", "--begin-with", str(trained), "--images", "4"]
@@ -369,7 +371,13 @@ def test_a_run_can_begin_with_another_runs_networks(arrays, stage1_run, tmp_path
     ]
     assert own
     assert all(own) == (source == "run")
-    assert json.loads((out / "config.json").read_text())["begin_with"] == str(trained)
+    config = json.loads((out / "config.json").read_text())
+    assert config["begin_with"] == str(trained)
+    assert config["begun_at"] == (8 if source == "run" else None)
+    # The card tells of the run before, too.
+    *earlier, start = commands_of(out, tmp_path / "card", monkeypatch)
+    assert f"--begin-with {trained}" in start
+    assert [line.split()[-1] for line in earlier] == (["8"] if source == "run" else [])
 
 
 def test_networks_of_another_size_cannot_be_begun_with(arrays, stage1_run, tmp_path, capsys):

@@ -147,7 +147,7 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
         settings=settings,
     )
     if args.begin_with:
-        trainer.begin_with(args.begin_with)
+        trainer.settings["begun_at"] = trainer.begin_with(args.begin_with)
     return trainer
 
 
@@ -174,7 +174,7 @@ def resumed(
     config = StackGANConfig(**saved["config"])
     saved_recipe = Recipe(**saved["recipe"])
     recipe = replace(saved_recipe, **(changed or {}))
-    kept = ("recipe_name", "size", "stage1", "begin_with", "changes")
+    kept = ("recipe_name", "size", "stage1", "begin_with", "begun_at", "changes")
     extra = {k: saved[k] for k in kept if k in saved}
     trainer = Trainer(
         stage_class(recipe, config),

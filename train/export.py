@@ -99,56 +99,66 @@ def sample_grid(model: StackGAN, data_folder: str | Path) -> tuple[Image.Image, 
 
 
 def _history(run: Path) -> list[dict]:
-    """What each stage of a run was, first stage first."""
+    """What each stage of a run was, first stage first, each after what it was begun with."""
+    steps = _lineage(run)
+    earlier = steps[-1]["stage1"]
+    if earlier and (Path(earlier) / "stats.jsonl").exists():
+        return [*_lineage(Path(earlier)), *steps]
+    return steps
+
+
+def _lineage(run: Path, until: int | None = None) -> list[dict]:
+    """One stage's training, up to `until` images: runs begun with one another, the oldest first."""
     try:
         config = json.loads((run / "config.json").read_text())
-        last = json.loads((run / "stats.jsonl").read_text().splitlines()[-1])
+        lines = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+        last = [line for line in lines if until is None or line["images"] <= until][-1]
     except (OSError, ValueError, IndexError) as error:
         raise CheckpointError(
             f"{run} is no folder of train.stage1 or train.stage2: {error}"
         ) from error
-    number = int(config["stage"][-1])
-    recipe = RECIPES[config["recipe_name"], number]
-    changes = config.get("changes", [])
-    begun = config | asdict(Recipe(**config["recipe"]))  # fields younger than the run too
-    for change in reversed(changes):
-        begun |= change["from"]
-    changed = {k: begun[k] for k, v in asdict(recipe).items() if begun[k] != v}
-    usual = asdict(SIZES[config["size"]])
-    widths = {n: config["config"][n] for n in (SWITCHES if number == 1 else SWITCHES[1:])}
-    if number == 1 and config["config"]["resolution"] == 64:
-        del widths["resolution"]  # Stage-I on its way to a second stage
-    changed |= {n: v for n, v in widths.items() if v != usual[n]}
-    command = f"python -m train.{config['stage']}"
-    ends = [change["images"] for change in changes] + [last["images"]]
-    resumed = [
-        f"{command} --out {run} --resume{_options(change['to'])} --images {end}"
-        for change, end in zip(changes, ends[1:], strict=True)
-    ]
-    before = "".join(
-        f" --{name.replace('_', '-')} {begun[name]}"
-        for name in ("stage1", "begin_with")
-        if name in begun
-    )
+    source = Path(config.get("begin_with", ""))
+    begun_at = config.get("begun_at")
+    earlier = _lineage(source, begun_at) if begun_at and (source / "stats.jsonl").exists() else []
+    title = "Stage-" + "I" * int(config["stage"][-1]) + (f", earlier ({run})" if until else "")
     step = {
-        "title": "Stage-" + "I" * number,
+        "title": title,
         "images": last["images"],
         "seconds": last["seconds"],
         "train_photos": config["train_photos"],
         "hardware": config["hardware"],
         "data": config["data"],
-        "command": "\n".join(
-            [
-                f"{command} --data {config['data']}{before} --out {run} --size {config['size']} "
-                f"--recipe {config['recipe_name']}{_options(changed)} --images {ends[0]}",
-                *resumed,
-            ]
-        ),
+        "stage1": config.get("stage1"),
+        "command": "\n".join(_commands(run, config, last["images"])),
     }
-    earlier = Path(config["stage1"]) if "stage1" in config else None
-    if earlier and (earlier / "stats.jsonl").exists():
-        return [*_history(earlier), step]
-    return [step]
+    return [*earlier, step]
+
+
+def _commands(run: Path, config: dict, until: int) -> list[str]:
+    """What was typed to train `run` up to `until` images: its beginning, and a line a change."""
+    number = int(config["stage"][-1])
+    recipe = RECIPES[config["recipe_name"], number]
+    first = config | asdict(Recipe(**config["recipe"]))  # fields younger than the run too
+    for change in reversed(config.get("changes", [])):
+        first |= change["from"]
+    options = {k: first[k] for k, v in asdict(recipe).items() if first[k] != v}
+    usual = asdict(SIZES[config["size"]])
+    widths = {n: config["config"][n] for n in (SWITCHES if number == 1 else SWITCHES[1:])}
+    if number == 1 and config["config"]["resolution"] == 64:
+        del widths["resolution"]  # Stage-I on its way to a second stage
+    options |= {n: v for n, v in widths.items() if v != usual[n]}
+    before = {name: first[name] for name in ("stage1", "begin_with") if name in first}
+    changes = [c for c in config.get("changes", []) if c["images"] < until]
+    command = f"python -m train.{config['stage']}"
+    ends = [change["images"] for change in changes] + [until]
+    start = (
+        f"{command} --data {config['data']}{_options(before)} --out {run} --size {config['size']} "
+        f"--recipe {config['recipe_name']}{_options(options)} --images {ends[0]}"
+    )
+    return [start] + [
+        f"{command} --out {run} --resume{_options(change['to'])} --images {end}"
+        for change, end in zip(changes, ends[1:], strict=True)
+    ]
 
 
 def _options(values: dict) -> str:
