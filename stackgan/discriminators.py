@@ -98,8 +98,9 @@ class FeatureDiscriminator(nn.Module):
     Sauer et al. 2021: fixed random 1×1 convolutions mix the channels of each map, fixed random 3×3
     convolutions mix the scales from the top down, and only the heads learn. Each deeper map is mixed
     to `growth` times the channels of the one before: a deep map mixed to few channels no longer says
-    what is in the picture. Every head of the whole picture also reads the sentence. Pictures larger than `view` pixels are judged twice: whole,
-    shrunk to `view`, with the text; and as one random native-size crop of `view`, without it.
+    what is in the picture. Every head of the whole picture also reads the sentence. Pictures larger
+    than `view` pixels are judged twice: whole, shrunk to `view`, with the text; and as one random
+    native-size crop of `view`, without it.
     """
 
     encoder_is_frozen = True  # features of a picture stay true while the heads learn

@@ -61,8 +61,9 @@ class FeatureNetwork:
 def load_lite(name: str) -> FeatureNetwork:
     """EfficientNet-Lite by its name, on an accelerator where there is one.
 
-    On a CPU OpenVINO runs it where that is installed: about three times as fast, and the features differ
-    by rounding alone. Raises ModuleNotFoundError with the missing package's name, and ValueError for another name.
+    On a CPU OpenVINO runs it where that is installed: about three times as fast, and the features
+    differ by rounding alone. Raises ModuleNotFoundError with the missing package's name, and
+    ValueError for another name.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     lite = EfficientNetLite(name)
