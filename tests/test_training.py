@@ -383,7 +383,9 @@ def test_a_run_can_begin_with_another_runs_networks(
 def test_networks_of_another_size_cannot_be_begun_with(arrays, stage1_run, tmp_path, capsys):
     settings = ["--recipe", "paper", "--stage1-width", "16", "--begin-with", str(stage1_run)]
     assert run1(arrays, tmp_path / "new", *settings) == 2
-    assert "cannot be begun with" in capsys.readouterr().err
+    [line] = capsys.readouterr().err.splitlines()
+    assert "cannot be begun with" in line
+    assert line.endswith("stage1_width 4 there, 16 here")
 
 
 @pytest.mark.parametrize("stage", [1, 2])

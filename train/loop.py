@@ -313,7 +313,9 @@ class Trainer:
             for network in ("model", "average", "discriminator"):
                 getattr(self, network).load_state_dict(state[network])
         except RuntimeError as error:
-            raise ValueError(f"{path} holds other networks than asked for: {error}") from error
+            # torch's text has a line for every tensor; the first says enough.
+            first = str(error).splitlines()[:2][-1].strip()
+            raise ValueError(f"{path} holds other networks than asked for: {first}") from error
         self.g_optimizer.load_state_dict(state["g_optimizer"])
         self.d_optimizer.load_state_dict(state["d_optimizer"])
         self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
@@ -330,8 +332,10 @@ class Trainer:
         state_file = Path(source) / "state.pt"
         if state_file.exists():
             state = torch.load(state_file, map_location=self.device, weights_only=True)
+            config = json.loads((Path(source) / "config.json").read_text())["config"]
         else:
-            weights = StackGAN.from_pretrained(source).state_dict()
+            trained = StackGAN.from_pretrained(source)
+            weights, config = trained.state_dict(), asdict(trained.config)
             state = {"model": weights, "average": weights}
         part = f"{self.stage.name}."
         try:
@@ -342,12 +346,23 @@ class Trainer:
                 )
         except RuntimeError as error:
             raise ValueError(
-                f"{source} cannot be begun with: its networks differ from this run's: {error}"
+                f"{source} cannot be begun with, because its networks are others: "
+                + "; ".join(self._differences(config))
             ) from error
         theirs, ours = state.get("discriminator", {}), self.discriminator.state_dict()
         if {k: v.shape for k, v in theirs.items()} == {k: v.shape for k, v in ours.items()}:
             self.discriminator.load_state_dict(theirs)
         return state.get("images")
+
+    def _differences(self, config: dict) -> list[str]:
+        """In words, what of another's configuration makes this stage's generator a different one."""
+        others = {"stage1": "stage2_width", "stage2": "stage1_width"}[self.stage.name]
+        beside = {others, "stages", "discriminator_width", "discriminator_text_dim"}
+        return [
+            f"{name} {config.get(name)} there, {ours} here"
+            for name, ours in asdict(self.model.config).items()
+            if name not in beside and config.get(name) != ours
+        ]
 
     def _state(self) -> dict:
         return {
