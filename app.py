@@ -19,7 +19,7 @@ def warm(checkpoints: Checkpoints) -> None:
     """Load for the first visitor's sake; what cannot be loaded is told here and on the page."""
     try:
         checkpoints.warm()
-    except CheckpointError as error:
+    except ValueError as error:  # CheckpointError is one; so is a setting that names no engine
         print(error, file=sys.stderr)
 
 

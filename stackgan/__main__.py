@@ -10,6 +10,7 @@ import random
 import sys
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from stackgan import images, latents
@@ -134,6 +135,10 @@ def _pipeline(p: argparse.ArgumentParser, args: argparse.Namespace) -> Pipeline:
         seed = getattr(args, flag[2:].replace("-", "_"), None)
         if seed is not None and not 0 <= seed <= latents.MAX_SEED:
             p.error(f"{flag} is from 0 to {latents.MAX_SEED}, not {seed}")
+    try:
+        torch.empty(0, device=args.device)
+    except (AssertionError, RuntimeError) as error:
+        p.error(f"--device {args.device}: {str(error).splitlines()[0]}")
     return Pipeline.from_pretrained(args.checkpoint, device=args.device)
 
 

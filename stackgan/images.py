@@ -85,8 +85,9 @@ def save_animation(
 ) -> None:
     """Write frames as an endless .gif or .webp, or as an .mp4; `bounce` plays there and back.
 
-    `seconds` is the time from the first frame to the last. Raises ValueError for another ending,
-    and for an .mp4 without PyAV.
+    `seconds` is the time from the first frame to the last; a frame is seen for 20 ms at least, which
+    players of GIFs need, and there for whole hundredths of a second. Raises ValueError for another
+    ending, and for an .mp4 without PyAV.
     """
     frames, path = list(frames), Path(path)
     ending = path.suffix.lower()

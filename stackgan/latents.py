@@ -22,9 +22,12 @@ STREAMS = {"z": 0, "epsilon1": 1, "epsilon2": 2, "directions": 3}
 
 def check_seed(seed: int) -> int:
     """The seed as a whole number from 0 to 2³² − 1. Raises ValueError for anything else."""
-    if isinstance(seed, bool) or int(seed) != seed or not 0 <= seed <= MAX_SEED:
-        raise ValueError(f"a seed is a whole number from 0 to {MAX_SEED}, not {seed!r}")
-    return int(seed)
+    try:
+        if not isinstance(seed, bool) and 0 <= seed <= MAX_SEED and int(seed) == seed:
+            return int(seed)
+    except (TypeError, ValueError):
+        pass  # nothing that compares with numbers
+    raise ValueError(f"a seed is a whole number from 0 to {MAX_SEED}, not {seed!r}")
 
 
 @dataclass(frozen=True)

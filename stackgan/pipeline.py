@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import logging
+import numbers
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -179,16 +180,15 @@ class Pipeline:
             raise ValueError("there is no caption: describe the picture in a sentence")
         if seeds is None:
             seeds = [random.randrange(latents.MAX_SEED + 1) for _ in captions]
-        seeds = [seeds] if isinstance(seeds, int) else [latents.check_seed(s) for s in seeds]
-        if isinstance(epsilon_seeds, int) or epsilon_seeds is None:
-            epsilon_seeds = [epsilon_seeds]
+        seeds = _checked(seeds)
+        epsilon_seeds = [None] if epsilon_seeds is None else _checked(epsilon_seeds)
         count = max(len(captions), len(seeds), len(epsilon_seeds))
         captions, seeds, epsilon_seeds = (
             _broadcast(values, count, what)
             for values, what in (
                 (captions, "captions"),
                 (seeds, "seeds"),
-                (list(epsilon_seeds), "epsilon_seeds"),
+                (epsilon_seeds, "epsilon_seeds"),
             )
         )
         settings = [
@@ -226,7 +226,9 @@ class Pipeline:
             at = positions(frames, len(captions))
         if any(not 0 <= t <= 1 for t in at):
             raise ValueError(f"positions are from 0 to 1, not {list(at)}")
-        seeds = [seed or 0] if seed is None or isinstance(seed, int) else list(seed)
+        seeds = [0] if seed is None else _checked(seed)
+        if epsilon_seed is not None:
+            epsilon_seed = latents.check_seed(epsilon_seed)
         stops = self._noise(seeds, [epsilon_seed] * len(seeds), truncation)
         z = torch.zeros_like(stops.z) if seed is None else stops.z
         noise = Noise(
@@ -355,6 +357,12 @@ def _clean_path(captions: Sequence[str]) -> list[str]:
         except ValueError as error:
             raise ValueError(f"sentence {i}: {error}") from error
     return cleaned
+
+
+def _checked(seeds: int | Sequence[int | None]) -> list[int | None]:
+    """One seed or several → a list of them; None, which is ε = 0, stays."""
+    several = [seeds] if isinstance(seeds, numbers.Number) else seeds
+    return [None if seed is None else latents.check_seed(seed) for seed in several]
 
 
 def _broadcast(values: list, count: int, what: str) -> list:

@@ -87,6 +87,7 @@ def test_interpolation(checkpoint, tmp_path, ending):
         (["a flower", "-n", "0"], "-n"),
         (["a flower", "--truncation", "7"], "truncation"),
         (["a flower", "--checkpoint", "missing"], "missing"),
+        (["a flower", "--device", "toaster"], "--device toaster"),
         (["interpolate", "a", "b", "--frames", "1"], "--frames"),
         (["interpolate", "a", "b", "--out", "a.mp3"], ".gif"),
         (["interpolate", "a"], "2 to 5 sentences"),

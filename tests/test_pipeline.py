@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 import torch
 from conftest import fake_encoder
 
-from stackgan import Pipeline
+from stackgan import Pipeline, latents
 
 
 @pytest.fixture
@@ -46,6 +47,15 @@ def test_epsilon_is_separate_from_z(pipeline):
     assert held.noise.epsilon1 is None
     assert not torch.equal(drawn.noise.epsilon1, drawn.noise.epsilon2)
     assert not torch.allclose(pipeline.sketch(held), pipeline.sketch(drawn))
+
+
+def test_seeds_of_numpy_are_plain_numbers_in_the_settings(pipeline):
+    inputs = pipeline.prepare("a red flower", np.int64(4), epsilon_seeds=np.arange(2))
+    assert [(type(r["seed"]), type(r["epsilon_seed"])) for r in inputs.settings] == [(int, int)] * 2
+    torch.testing.assert_close(inputs.noise.z[1], pipeline.prepare("red", 4).noise.z[0])
+    for seeds in (1.5, [None], ["seven"], float("inf"), True, -1):
+        with pytest.raises(ValueError, match="whole number"):
+            latents.noise([seeds] if not isinstance(seeds, list) else seeds, 3)
 
 
 def test_fresh_seeds_are_reported(pipeline):

@@ -92,7 +92,7 @@ def _model(args: argparse.Namespace) -> StackGAN:
     if args.random:
         torch.manual_seed(0)
         return StackGAN(SIZES[args.random])
-    name = args.checkpoint or next(iter(bundled()), None)
+    name = args.checkpoint or min(bundled(), key=lambda name: name != "flowers", default=None)
     if name is None:
         raise ValueError("no checkpoint is bundled: name one with --checkpoint, or use --random")
     return StackGAN.from_pretrained(name)

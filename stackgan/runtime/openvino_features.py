@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import openvino as ov
 import torch
@@ -27,11 +29,14 @@ class OpenVINOLite:
         }
         compiled = ov.Core().compile_model(features_graph(network), "CPU", settings)
         self._request = compiled.create_infer_request()
+        # A request serves one caller at a time; one who cancelled may still be looking meanwhile.
+        self._lock = threading.Lock()
 
     def __call__(self, images: Tensor) -> Tensor:
         """(N, 3, S, S) in [−1, 1], S the network's input size → pooled features (N, 1280)."""
-        found = self._request.infer([images.contiguous().numpy()], share_inputs=True)[0]
-        return torch.from_numpy(np.array(found))
+        with self._lock:
+            found = self._request.infer([images.contiguous().numpy()], share_inputs=True)[0]
+            return torch.from_numpy(np.array(found))
 
 
 def features_graph(network: EfficientNetLite) -> ov.Model:

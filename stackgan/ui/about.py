@@ -220,7 +220,10 @@ def _first_two(checkpoint: str) -> tuple[str, str]:
 
 def _offer(checkpoint: str, caption: str, other: str) -> tuple[str, str]:
     first, second = _first_two(checkpoint)
-    return examples.replaced(caption, [first]), examples.replaced(other, [second])
+    return (
+        examples.replaced(caption, checkpoint, [first]),
+        examples.replaced(other, checkpoint, [second]),
+    )
 
 
 def _nearest(pipeline: Pipeline, inputs: Inputs) -> str:

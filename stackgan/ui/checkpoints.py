@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from stackgan.model import StackGAN, bundled, find_checkpoint
+from stackgan.model import CHECKPOINTS, StackGAN, bundled, find_checkpoint
 from stackgan.pipeline import Pipeline
 from stackgan.text import load_encoder
 from stackgan.ui.events import WhileWanted
@@ -28,7 +28,8 @@ class Checkpoints:
         that cannot be a checkpoint.
         """
         if source is None:
-            sources = {name: name for name in bundled()}
+            # By their paths: a folder of photographs that is called "flowers" is no checkpoint.
+            sources = {name: str(CHECKPOINTS / name) for name in bundled()}
         else:
             folder = find_checkpoint(source)
             sources = {source if folder is None else folder.resolve().name: source}
@@ -45,7 +46,7 @@ class Checkpoints:
         Raises ValueError for a name that is not offered and CheckpointError for a damaged one.
         """
         name = name or self.names[0]
-        if name not in self._sources:
+        if not isinstance(name, str) or name not in self._sources:
             raise ValueError(f"there is no checkpoint {name!r} here; choose from {self.names}")
         with self._lock:
             if name not in self._pipelines:

@@ -6,7 +6,6 @@ The page's own controls keep to their ranges, but anybody can call the API with 
 from __future__ import annotations
 
 import html
-import math
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,16 +29,14 @@ def errors_in_words() -> Iterator[None]:
 
 def number(value: object, what: str, low: float, high: float) -> float:
     """`value` as a finite number from `low` to `high`; ValueError naming `what` otherwise."""
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not fits or not low <= value <= high:
+    if not _is_number(value) or not low <= value <= high:
         raise ValueError(f"{what} is a number from {low:g} to {high:g}, not {_shown(value)}")
     return float(value)
 
 
 def whole(value: object, what: str, low: int, high: int) -> int:
     """`value` as a whole number from `low` to `high`; 7.0 is 7. ValueError otherwise."""
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not fits or value != int(value) or not low <= value <= high:
+    if not _is_number(value) or not low <= value <= high or value != int(value):
         raise ValueError(f"{what} is a whole number from {low} to {high}, not {_shown(value)}")
     return int(value)
 
@@ -56,6 +53,10 @@ def fresh_seed() -> int:
 def seeds_from(first: int, count: int) -> list[int]:
     """Seeds of `count` samples: sample i has seed first + i, beginning again at 0 past the last."""
     return [(first + i) % (MAX_SEED + 1) for i in range(count)]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _shown(value: object) -> str:

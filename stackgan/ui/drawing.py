@@ -73,6 +73,7 @@ def draw(pipeline: Pipeline, request: Request) -> Iterator[Drawing]:
     folder = new_folder()
     start = time.perf_counter()
     sketches = [pipeline.sketch(batch) for batch in batches]
+    took = time.perf_counter() - start
     settings = [record for batch in batches for record in batch.settings]
     drawing = _unfamiliar(
         pipeline,
@@ -81,7 +82,7 @@ def draw(pipeline: Pipeline, request: Request) -> Iterator[Drawing]:
             candidates=len(settings),
             settings=settings,
             sketches=_written(torch.cat(sketches), settings, 1, folder),
-            times=(_timed("Stage-I", sketches, start),),
+            times=(_timed("Stage-I", sketches, took),),
         ),
     )
     one_stage = pipeline.config.stages == 1
@@ -90,17 +91,18 @@ def draw(pipeline: Pipeline, request: Request) -> Iterator[Drawing]:
         return
     yield drawing
 
-    start = time.perf_counter()
-    images = []
+    images, took = [], 0.0
     for sketch, batch in zip(sketches, batches, strict=True):
         if images:
             yield drawing
+        start = time.perf_counter()
         images.append(pipeline.refine(sketch, batch))
+        took += time.perf_counter() - start
         if not one_stage and not request.ranks:
             written = _written(images[-1], batch.settings, 2, folder)
             drawing = replace(drawing, pictures=(*drawing.pictures, *written))
     if not one_stage:
-        drawing = replace(drawing, times=(*drawing.times, _timed("Stage-II", images, start)))
+        drawing = replace(drawing, times=(*drawing.times, _timed("Stage-II", images, took)))
     if request.ranks:
         scores = torch.cat([pipeline.match(*pair) for pair in zip(images, batches, strict=True)])
         best = scores.argsort(descending=True, stable=True)[: request.wanted].tolist()
@@ -145,7 +147,6 @@ def _written(images: Tensor, settings: list[dict], stage: int, folder: Path) -> 
     return write_pngs(images, folder, names, settings, stage)
 
 
-def _timed(stage: str, images: list[Tensor], start: float) -> str:
-    milliseconds = 1000 * (time.perf_counter() - start)
+def _timed(stage: str, images: list[Tensor], seconds: float) -> str:
     height, width = images[0].shape[-2:]
-    return f"{stage} {width} × {height} in {milliseconds:.0f} ms"
+    return f"{stage} {width} × {height} in {1000 * seconds:.0f} ms"

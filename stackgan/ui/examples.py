@@ -98,13 +98,18 @@ def spelled_out(pattern: str) -> Iterator[str]:
     )
 
 
-def replaced(caption: str, offered: list[str]) -> str:
-    """The caption for another checkpoint: what the visitor typed stays, an example is exchanged."""
-    known = {c for group in CAPTIONS.values() for c in group}
-    known |= {pattern for group in WORDS.values() for pattern in group}
-    known |= {c for group in PAIRS.values() for pair in group for c in pair}
-    # One that is offered there too came with a result of that checkpoint: from a link, from history.
-    return offered[0] if offered and caption in known - set(offered) else caption
+def replaced(caption: str, checkpoint: str, offered: list[str]) -> str:
+    """The caption for another checkpoint: an example of another subject gives way to the first of
+    those `offered`, and all else stays, whether typed or brought by a link or by history."""
+    of_others = {
+        sentence
+        for table in (CAPTIONS, PAIRS, WORDS)
+        for subject, rows in table.items()
+        if subject not in checkpoint.lower()
+        for row in rows
+        for sentence in ([row] if isinstance(row, str) else row)
+    }
+    return offered[0] if offered and caption in of_others else caption
 
 
 def _about(table: dict[str, list], checkpoint: str) -> list:

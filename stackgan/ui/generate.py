@@ -268,4 +268,4 @@ def _seen(view: str) -> tuple:
 def _offer(checkpoint: str, caption: str) -> tuple:
     offered = examples.captions(checkpoint)
     dataset = gr.Dataset(samples=samples_of(offered), visible=bool(offered))
-    return dataset, examples.replaced(caption, offered)
+    return dataset, examples.replaced(caption, checkpoint, offered)

@@ -237,4 +237,7 @@ def _offer(checkpoint: str, *captions: str) -> tuple:
     offered = examples.pairs(checkpoint)
     dataset = gr.Dataset(samples=samples_of(offered), visible=bool(offered))
     places = [[path[min(i, len(path) - 1)] for path in offered] for i in range(MAX_SENTENCES)]
-    return dataset, *map(examples.replaced, captions, places)
+    return dataset, *(
+        examples.replaced(caption, checkpoint, there)
+        for caption, there in zip(captions, places, strict=True)
+    )

@@ -4,8 +4,10 @@
 import html
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import gradio as gr
+from PIL import Image
 from torch import Tensor
 
 from stackgan.images import to_pictures
@@ -65,12 +67,11 @@ class Noise(Tab):
         """Another place on the map that is shown; yields are those of `draw`."""
         yield from self._views(controls, with_map=False)
 
-    def move(self, *controls) -> str:
-        """While a slider moves: the path of the sketch there."""
+    def move(self, *controls) -> Image.Image:
+        """While a slider moves: the sketch there, no file, since the next one follows at once."""
         with checks.errors_in_words():
             place = self._place(*controls)
-            inputs = place.inputs()
-            return _written(place.pipeline.sketch(inputs), inputs, 1)[0]
+            return to_pictures(place.pipeline.sketch(place.inputs()))[0]
 
     def lock(self, *controls) -> tuple[str, float, float]:
         """Make this place the centre of the map: (locked, x, y)."""
@@ -132,12 +133,12 @@ class Noise(Tab):
                 truncation,
                 epsilon_seed,
             )
-            inputs = place.inputs()
+            inputs, folder = place.inputs(), new_folder()
             sketch = place.pipeline.sketch(inputs)
-            files = [served(_written(sketch, inputs, 1)[0]), None]
+            files = [served(_written(sketch, inputs, 1, folder)[0]), None]
             if place.pipeline.config.stages == 2:
                 picture = place.pipeline.refine(sketch, inputs)
-                files[1] = served(_written(picture, inputs, 2)[0])
+                files[1] = served(_written(picture, inputs, 2, folder)[0])
         return *files, inputs.settings[0]
 
     def _place(
@@ -167,17 +168,17 @@ class Noise(Tab):
     def _views(self, controls: tuple, with_map: bool) -> Iterator[tuple]:
         with checks.errors_in_words():
             place = self._place(*controls)
-            pipeline, inputs = place.pipeline, place.inputs()
+            pipeline, inputs, folder = place.pipeline, place.inputs(), new_folder()
             two_stages = pipeline.config.stages == 2
             report = _report(place, inputs)
             back = gr.Button(interactive=bool(place.locked))
 
             sketch = images = pipeline.sketch(inputs)
-            path = _written(sketch, inputs, 1)[0]
+            path = _written(sketch, inputs, 1, folder)[0]
             around = gr.skip()
             if with_map:
                 around_inputs = place.inputs_at(MAP)
-                files = _written(pipeline.sketch(around_inputs), around_inputs, 1)
+                files = _written(pipeline.sketch(around_inputs), around_inputs, 1, folder, "map")
                 around = [
                     (file, f"Sketch at {x:g}, {y:g}")
                     for file, (x, y) in zip(files, MAP, strict=True)
@@ -189,13 +190,12 @@ class Noise(Tab):
             picture = None
             if two_stages:
                 images = pipeline.refine(sketch, inputs)
-                picture = _written(images, inputs, 2)[0]
+                picture = _written(images, inputs, 2, folder)[0]
                 yield path, picture, gr.skip(), gr.skip(), report, back, gr.skip()
 
             row = place.inputs_under(EPSILONS)
-            files = _written(
-                pipeline.refine(pipeline.sketch(row), row), row, pipeline.config.stages
-            )
+            drawn = pipeline.refine(pipeline.sketch(row), row)
+            files = _written(drawn, row, pipeline.config.stages, folder, "epsilon")
             texts = ["ε = 0" if seed is None else f"ε seed {seed}" for seed in EPSILONS]
             values = dict(zip(self.CONTROLS, controls, strict=True))
             values["checkpoint"] = pipeline.name
@@ -255,7 +255,7 @@ class Noise(Tab):
         }
         self._connect(page)
         chooser.change(
-            lambda name, caption: examples.replaced(caption, examples.captions(name)),
+            lambda name, caption: examples.replaced(caption, name, examples.captions(name)),
             [chooser, page.caption],
             page.caption,
             queue=False,
@@ -322,9 +322,11 @@ def _epsilon_in_row(event: gr.SelectData) -> tuple[bool, int]:
     return seed is None, seed or 0
 
 
-def _written(images: Tensor, inputs: Inputs, stage: int) -> list[str]:
-    names = [f"noise-{i:02d}-stage{stage}.png" for i in range(len(inputs))]
-    return write_pngs(images, new_folder(), names, inputs.settings, stage)
+def _written(
+    images: Tensor, inputs: Inputs, stage: int, folder: Path, what: str = "noise"
+) -> list[str]:
+    names = [f"{what}-{i:02d}-stage{stage}.png" for i in range(len(inputs))]
+    return write_pngs(images, folder, names, inputs.settings, stage)
 
 
 def _report(place: Place, inputs: Inputs) -> str:

@@ -55,4 +55,5 @@ def build(checkpoints: Checkpoints) -> gr.Blocks:
                     tab.build(chooser)
         History(drawing).build(page, tabs)
         page.load(None, None, None, js=KEYS_RELEASE_SLIDERS, **PRIVATE)
-    return page.queue(max_size=MAX_WAITING)
+    # Off Spaces, Gradio would let POST requests past the queue.
+    return page.queue(max_size=MAX_WAITING, api_open=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
@@ -90,6 +91,7 @@ def png_settings(path: str | Path) -> dict:
         SyntaxError,
         ValueError,
         RecursionError,
+        struct.error,
         Image.DecompressionBombError,
     ) as error:
         raise ValueError(foreign) from error

@@ -255,4 +255,4 @@ def _report(drawn: Comparison) -> str:
 def _offer(checkpoint: str, captions: str) -> tuple:
     offered = examples.words(checkpoint)
     dataset = gr.Dataset(samples=samples_of(offered), visible=bool(offered))
-    return dataset, examples.replaced(captions, offered)
+    return dataset, examples.replaced(captions, checkpoint, offered)

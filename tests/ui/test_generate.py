@@ -323,6 +323,7 @@ def test_captions_are_escaped_where_they_are_shown_as_html(generate):
         ({"seed": -1}, "seed is a whole number"),
         ({"seed": 1.5}, "seed is a whole number"),
         ({"seed": math.nan}, "seed is a whole number"),
+        ({"seed": 10**400}, "seed is a whole number"),
         ({"seed": "seven"}, "seed is a whole number"),
         ({"seed": None}, "not nothing"),
         ({"samples": MAX_SAMPLES + 1}, "number of samples is a whole number from 1 to 16"),
@@ -344,6 +345,17 @@ def test_bad_settings_of_generate_are_told_in_words(generate, settings, words):
     assert error.value.print_exception is False
 
 
-def test_a_checkpoint_that_is_not_offered_is_told_in_words(checkpoints):
-    with pytest.raises(gr.Error, match="no checkpoint '/etc' here"):
-        list(pressed(Generate(checkpoints), checkpoint="/etc"))
+@pytest.mark.parametrize("name", ["/etc", ["flowers"]])
+def test_a_checkpoint_that_is_not_offered_is_told_in_words(checkpoints, name):
+    with pytest.raises(gr.Error, match="here is no checkpoint"):
+        list(pressed(Generate(checkpoints), checkpoint=name))
+
+
+def test_a_folder_of_a_bundled_name_is_no_checkpoint(tmp_path, monkeypatch):
+    """Photographs may lie where the page is started."""
+    names = Checkpoints().names
+    for name in names:
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    offered = Checkpoints(encoder=fake_encoder)
+    assert offered.pipeline(names[0]).name == names[0]

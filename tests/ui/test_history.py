@@ -1,7 +1,9 @@
 """History, links, dropped PNGs and the zip: handlers as plain functions over a small tab."""
 
 import json
+import struct
 import zipfile
+import zlib
 
 import pytest
 from conftest import draw_flower
@@ -249,6 +251,10 @@ def foreign_files(folder):
     (folder / "text.png").write_text("no picture")
     save_png(draw_flower("red"), folder / "whole.png", {"studio seed": 5})
     (folder / "cut.png").write_bytes((folder / "whole.png").read_bytes()[:40])
+    whole = (folder / "whole.png").read_bytes()
+    odd = struct.pack(">I", 5) + b"cHRM" + bytes(5)  # a chunk of half its length, after the pixels
+    odd += struct.pack(">I", zlib.crc32(odd[4:]))
+    (folder / "odd.png").write_bytes(whole[:-12] + odd + whole[-12:])
     for name, text in {"words": "hello", "list": "[1]", "deep": "[" * 100_000}.items():
         info = PngInfo()
         info.add_itxt(METADATA_KEY, text)
@@ -262,7 +268,8 @@ def foreign_files(folder):
 
 
 @pytest.mark.parametrize(
-    "name", ["plain", "photo.jpg", "empty", "text", "cut", "words", "list", "deep", "large", "bomb"]
+    "name",
+    ["plain", "photo.jpg", "empty", "text", "cut", "words", "list", "deep", "large", "bomb", "odd"],
 )
 def test_any_other_file_is_told_in_words(history, tmp_path, name, monkeypatch):
     monkeypatch.setattr(sharing, "MAX_PIXELS", 1024 * 1024)

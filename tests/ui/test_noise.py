@@ -1,5 +1,7 @@
 """The Noise tab's handlers as plain functions; no browser."""
 
+from pathlib import Path
+
 import pytest
 from conftest import fake_encoder, pixels
 from PIL import Image
@@ -63,6 +65,17 @@ def test_the_centre_of_the_map_is_the_picture_of_the_seed(tab, checkpoints):
     assert pixels(last[PICTURE]) == pixels(pictures[0]["path"])
 
 
+def test_an_answer_is_one_folder_and_a_slider_s_way_none(tab, tmp_path, monkeypatch):
+    """Folders are bounded in number: many small ones would push out other visitors' pictures."""
+    monkeypatch.setattr("stackgan.ui.files.get_upload_folder", lambda: str(tmp_path))
+    *_, last = tab.draw(*controls())
+    for x in (0.1, 0.2, 0.3):
+        tab.move(*controls(x=x))
+    [folder] = tmp_path.iterdir()
+    assert len(list(folder.iterdir())) == 2 + len(MAP) + len(EPSILONS)
+    assert {Path(path).parent for path, _ in last[ROW]} == {folder}
+
+
 def test_a_picture_of_the_map_is_the_sketch_of_its_place(tab):
     first, *_ = tab.draw(*controls())
     for i in (0, 8, 12):
@@ -72,7 +85,7 @@ def test_a_picture_of_the_map_is_the_sketch_of_its_place(tab):
         assert read_settings(path)["steps"] == [[3, x, y, 45.0]]
         alone = tab.move(*controls(x=x, y=y))
         # A fast engine may round a batch otherwise than a single picture.
-        pairs = zip(pixels(path), pixels(alone), strict=True)
+        pairs = zip(pixels(path), alone.tobytes(), strict=True)
         assert max(abs(a - b) for a, b in pairs) < 8
     assert MAP[0] == (-1, 1)
     assert MAP[12] == (0, 0)

@@ -27,6 +27,7 @@ def test_a_checkpoint_of_one_stage_gives_sketches_alone(checkpoint_folder):
 
 def test_flowers_are_the_default_of_the_bundled_checkpoints(checkpoint_folder, monkeypatch):
     monkeypatch.setattr("stackgan.model.CHECKPOINTS", checkpoint_folder)
+    monkeypatch.setattr("stackgan.ui.checkpoints.CHECKPOINTS", checkpoint_folder)
     checkpoints = Checkpoints(encoder=fake_encoder)
     assert checkpoints.names == ["flowers", "sketches"]
     assert checkpoints.pipeline() is checkpoints.pipeline("flowers")
@@ -57,10 +58,12 @@ def test_each_subject_has_a_dozen_examples_that_fit_their_buttons():
 
 def test_another_checkpoint_exchanges_examples_but_not_what_was_typed():
     birds, flowers = examples.captions("birds"), examples.captions("flowers")
-    assert examples.replaced(flowers[3], birds) == birds[0]
-    assert examples.replaced(flowers[3], flowers) == flowers[3]
-    assert examples.replaced("my own words", birds) == "my own words"
-    assert examples.replaced(flowers[3], []) == flowers[3]
+    assert examples.replaced(flowers[3], "birds", birds) == birds[0]
+    assert examples.replaced(flowers[3], "flowers", flowers) == flowers[3]
+    assert examples.replaced("my own words", "birds", birds) == "my own words"
+    assert examples.replaced(flowers[3], "cats", []) == flowers[3]
+    # What came with a link may be an example of another control.
+    assert examples.replaced(examples.pairs("birds")[0][1], "birds", birds) == "a blue bird"
 
 
 def test_seeds_of_samples_begin_again_after_the_last():
