@@ -35,6 +35,6 @@ clean:
 	$(BIN)/python -m pip install -q -r requirements.txt
 	@touch $@
 
-.venv/.installed-dev: .venv/.installed requirements-dev.txt requirements-train.txt
+.venv/.installed-dev: .venv/.installed requirements-dev.txt requirements-train.txt requirements-fast.txt
 	$(BIN)/python -m pip install -q -r requirements-dev.txt
 	@touch $@

@@ -76,7 +76,7 @@ def metrics() -> dict:
 
 
 def test_card_has_each_score_beside_its_anchors(metrics):
-    section = scores_section(metrics)
+    section = scores_section(metrics, "kept-out classes")
     [kid] = [line for line in section.splitlines() if line.startswith("| KID ×10³ |")]
     assert [c.split()[0] for c in kid.strip("|").split("|")[1:]] == [
         "0.0",
@@ -93,11 +93,11 @@ def test_card_has_each_score_beside_its_anchors(metrics):
     assert "3.4 % of the pictures" in section
     assert "EfficientNet-Lite0" in section
     metrics["memorisation_discriminator"] = entry({"pictures": missing("no --discriminator")})
-    assert "discriminator" not in scores_section(metrics)
+    assert "discriminator" not in scores_section(metrics, "kept-out classes")
     metrics["r_precision"] = entry(
         {"pictures": Score(0.4, (0.3, 0.5), 300)}, among=100, chance=0.01
     )
-    assert "first among 100 (chance 0.01)" in scores_section(metrics)
+    assert "first among 100 (chance 0.01)" in scores_section(metrics, "kept-out classes")
 
 
 def test_other_files_are_no_metrics(metrics, tmp_path):

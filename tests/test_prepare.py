@@ -76,6 +76,26 @@ def test_interruption_leaves_nothing_that_looks_finished(photo_folder, tmp_path,
     assert make(photo_folder, tmp_path / "out")["photos"] == 12
 
 
+def test_overlong_captions_are_cut_at_a_word(tmp_path):
+    source = write_imagefolder(tmp_path / "photos", 4)
+    rows = [{"file_name": f"{i:03d}.png", "text": "a red flower " * 60} for i in range(4)]
+    (source / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    make(source, tmp_path / "arrays", split="random")
+    with (tmp_path / "arrays" / "captions.jsonl").open() as file:
+        [caption] = json.loads(file.readline())["captions"]
+    assert 480 < len(caption) <= 500
+    assert caption.split()[-1] in ("a", "red", "flower")
+
+
+def test_an_unknown_encoder_is_told_before_the_photographs_are_read(
+    photo_folder, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(train.prepare, "_write_photos", None)
+    assert main([str(photo_folder), "--out", str(tmp_path / "new"), "--encoder", "parrot"]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "parrot" in line
+
+
 def test_an_existing_folder_is_never_overwritten(photo_folder, arrays):
     with pytest.raises(FileExistsError, match="remove it"):
         make(photo_folder, arrays)

@@ -43,7 +43,8 @@ def test_imagefolder_with_text_and_broken_lines(tmp_path):
 
 def test_imagefolder_csv(tmp_path):
     draw_flower("red").save(tmp_path / "a.png")
-    (tmp_path / "metadata.csv").write_text('file_name,text\na.png,"red, round"\nb.png,gone\n')
+    table = 'file_name,text\na.png,"red, round"\nb.png,gone\n'
+    (tmp_path / "metadata.csv").write_text(table, encoding="utf-8-sig")  # as spreadsheets do
     _, photos, skipped = listed(tmp_path)
     assert [p.captions for p in photos] == [("red, round",)]
     assert "line 3" in skipped[0]
@@ -57,10 +58,13 @@ def test_packs(tmp_path):
     rows = [
         {"file_name": "x.webp", "pack": 0, "class_name": "c", "captions": ["a blue flower"]},
         {"file_name": "y.webp", "pack": 7, "captions": ["its pack is missing"]},
+        {"file_name": "z.webp", "pack": 8, "captions": ["its pack is broken"]},
     ]
     (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    (tmp_path / "images-8.zip").write_bytes(b"no zip")
     layout, photos, skipped = listed(tmp_path)
     assert (layout, [p.name for p in photos]) == ("packs", ["x.webp"])
+    assert "images-8.zip" in skipped[1]
     assert photos[0].read().size == (96, 96)
     assert "images-7.zip" in skipped[0]
 
@@ -98,7 +102,7 @@ def test_cub_as_published_is_cropped_to_the_bird(tmp_path):
     assert bird.getpixel((5, 5))[2] > 200
 
 
-def test_crop_fills_three_quarters_and_stays_inside():
+def test_crop_is_half_as_large_again_and_stays_inside():
     picture = Image.new("RGB", (400, 300))
     assert crop_to_object(picture, (100, 100, 80, 60)).size == (120, 120)
     assert crop_to_object(picture, (0, 0, 400, 300)).size == (400, 300)

@@ -14,7 +14,7 @@ from torch import nn
 from stackgan import Pipeline, StackGAN
 from stackgan.discriminators import FeatureDiscriminator
 from train import export, profile, stage1, stage2
-from train.command import built_upon
+from train.command import built_upon, resumed
 from train.loop import Trainer, ema_update
 from train.recipes import RECIPES, Recipe
 
@@ -91,18 +91,22 @@ def test_a_resumed_run_takes_other_values_of_the_recipe(arrays, tmp_path, monkey
     out = tmp_path / "run"
     assert run1(arrays, out, "--recipe", "paper", "--images", "4") == 0
     resume = ["--out", str(out), "--resume", "--tick", "4"]
-    assert stage1.main([*resume, "--images", "10", "--batch", "3", "--learning-rate", "1e-5"]) == 0
+    values = ["--batch", "3", "--learning-rate", "1e-5", "--beta2", "0.9"]
+    assert stage1.main([*resume, "--images", "10", *values]) == 0
     last = json.loads((out / "stats.jsonl").read_text().splitlines()[-1])
     assert (last["images"], last["learning_rate"]) == (10, 1e-5)
     recipe = json.loads((out / "config.json").read_text())["recipe"]
     assert (recipe["batch"], recipe["learning_rate"], recipe["kl_weight"]) == (3, 1e-5, 1.0)
+    # The optimizers' own record of what they were built with does not stand against it.
+    assert resumed(1, stage1.Stage1, out).d_optimizer.param_groups[0]["betas"] == (0.5, 0.9)
     # And keeps them when it is resumed without.
     assert stage1.main([*resume, "--images", "13"]) == 0
     assert json.loads((out / "config.json").read_text())["recipe"] == recipe
     [start, rest] = commands_of(out, tmp_path / "checkpoint", monkeypatch)
     assert start.endswith("--batch 4 --images 4")
     assert "--learning-rate" not in start
-    assert rest.endswith(f"{out} --resume --batch 3 --learning-rate 1e-05 --images 13")
+    values = "--batch 3 --learning-rate 1e-05 --beta2 0.9"
+    assert rest.endswith(f"{out} --resume {values} --images 13")
     pytest.importorskip("efficientnet_lite_pytorch")
     assert stage1.main([*resume, "--images", "16", "--discriminator", "features"]) == 2
     assert "holds other networks" in capsys.readouterr().err
@@ -297,6 +301,12 @@ def test_gradients_of_parts_average_to_the_whole(arrays, stage1_run, tmp_path, m
         (["--out", "{new}", "--resume"], "nothing to resume"),
         (["--out", "{run}", "--data", "{data}"], "--resume"),
         (["--out", "{new}", "--data", "{data}", "--stage1-width", "5"], "width"),
+        (["--out", "{new}", "--data", "{data}", "--discriminator", "Paper"], "--discriminator"),
+        (["--out", "{new}", "--data", "{data}", "--halve-every", "0"], "--halve-every"),
+        (["--out", "{new}", "--data", "{data}", "--view", "64"], "--view"),
+        (["--out", "{new}", "--data", "{data}", "--r1-weight", "1"], "--r1-weight"),
+        (["--out", "{data}/meta.json", "--data", "{data}", "--recipe", "paper"], "meta.json"),
+        (["--out", "{run}/model", "--resume"], "nothing to resume"),
     ],
 )
 def test_bad_commands_are_one_line(arguments, words, arrays, stage1_run, tmp_path, capsys):
@@ -319,6 +329,17 @@ def test_stage2_refuses_what_is_no_stage1(arrays, tmp_path, capsys):
 def test_non_finite_losses_stop_the_run(arrays, tmp_path, capsys):
     assert run1(arrays, tmp_path / "run", "--recipe", "paper", "--learning-rate", "1e30") == 2
     assert "no longer finite" in capsys.readouterr().err
+
+
+def test_weights_that_are_not_finite_never_replace_sound_ones(arrays, stage1_run, tmp_path):
+    trainer = make_trainer(arrays, stage1_run, tmp_path, 1)
+    trainer.snapshot()
+    sound = (tmp_path / "state.pt").read_bytes()
+    with torch.no_grad():
+        next(trainer.discriminator.heads.parameters()).fill_(torch.nan)
+    with pytest.raises(FloatingPointError, match="sound"):
+        trainer.snapshot()
+    assert (tmp_path / "state.pt").read_bytes() == sound
 
 
 def test_a_run_is_exported_as_a_checkpoint_in_half_precision(stage2_run, tmp_path, monkeypatch):
@@ -378,6 +399,30 @@ def test_a_run_can_begin_with_another_runs_networks(
     *earlier, start = commands_of(out, tmp_path / "card", monkeypatch)
     assert f"--begin-with {trained}" in start
     assert [line.split()[-1] for line in earlier] == (["8"] if source == "run" else [])
+
+
+@pytest.mark.parametrize(
+    "switches", [["--no-ca", "--seed", "3"], ["--alone", "--resolution", "128"]]
+)
+def test_the_card_names_what_was_switched(arrays, tmp_path, monkeypatch, switches):
+    settings = ["--recipe", "paper", "--images", "4", *switches]
+    assert run1(arrays, tmp_path / "run", *settings) == 0
+    [command] = commands_of(tmp_path / "run", tmp_path / "card", monkeypatch)
+    for word in switches:
+        assert f" {word}" in command
+
+
+def test_a_card_of_one_s_own_photographs_claims_nothing_of_others(
+    arrays, stage1_run, tmp_path, monkeypatch
+):
+    """Even under a bundled set's name."""
+    commands_of(stage1_run, tmp_path / "card", monkeypatch)
+    card = (tmp_path / "card" / "README.md").read_text()
+    assert "Oxford" not in card
+    assert "non-commercial" not in card
+    assert "Stage-II" not in card
+    assert "classes that were kept out" in card
+    assert f'from_pretrained("{tmp_path / "card"}")' in card
 
 
 def test_networks_of_another_size_cannot_be_begun_with(arrays, stage1_run, tmp_path, capsys):

@@ -21,56 +21,78 @@ CAPTIONS = (
     "(2016)"
 )
 
+TERMS = """\
+The photographs are for non-commercial research and education, and each belongs to its
+photographer. None is in this repository. The weights are offered on the same terms; the code is
+Apache-2.0."""
+OWN_TERMS = """\
+To be told here by who publishes the weights: whose photographs they learned from, and on what terms
+they may be used. No photograph is among these files; the code is Apache-2.0."""
+
 
 def model_card(
-    name: str, model: StackGAN, steps: list[dict], captions: list[str], metrics: dict | None = None
+    name: str,
+    model: StackGAN,
+    steps: list[dict],
+    captions: list[str],
+    meta: dict,
+    address: str,
+    metrics: dict | None = None,
 ) -> str:
     """The README.md of a checkpoint, in Markdown with the Hub's front matter.
 
-    steps: what each stage's training was. captions: those of the grid. metrics: see read_metrics.
+    steps: what each stage's training was. captions: those of the grid. meta: the data's meta.json.
+    address: what loads the checkpoint. metrics: see read_metrics.
     """
-    data = SOURCES.get(name, "your own photographs")
+    published = name in SOURCES and meta["layout"] != "imagefolder"
+    data = SOURCES[name] if published else "one's own"
     photos = steps[-1]["train_photos"]
+    side, two_stages = model.config.resolution, model.config.stages == 2
+    unseen = _unseen(meta)
+    draws = (
+        f"Draws a 64×64 sketch of a sentence (Stage-I) and redraws it at {side}×{side}\n(Stage-II)"
+        if two_stages
+        else f"Draws a {side}×{side} picture of a sentence with Stage-I alone"
+    )
+    order = "Stage-I\nabove Stage-II, drawn" if two_stages else "drawn"
     rows = "\n".join(
         f"| {s['title']} | {s['images']:,} | {s['images'] / s['train_photos']:.0f} | "
         f"{s['seconds'] / 3600:.1f} h | {s['hardware']} |"
         for s in steps
     )
     commands = "\n".join(s["command"] for s in steps)
-    sources = f"{data}, {CAPTIONS}" if name in SOURCES else data
+    sources = f"{data}, {CAPTIONS}" if published else data
     history = (
         "\nSettings that changed on the way, and why: [train/RECIPE.md](../../train/RECIPE.md).\n"
-        if name in SOURCES
+        if published
         else ""
     )
     listed = "\n".join(f"{i}. {caption}" for i, caption in enumerate(captions))
-    measured = scores_section(metrics) if metrics else ""
+    measured = scores_section(metrics, unseen) if metrics else ""
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    licence = "license: other\nlicense_name: non-commercial-research\n" if published else ""
     return f"""---
-license: other
-license_name: non-commercial-research
-library_name: stackgan
+{licence}library_name: stackgan
 pipeline_tag: text-to-image
 language: en
-tags: [stackgan, gan, text-to-image, {name}]
+tags: [stackgan, gan, text-to-image, {json.dumps(name, ensure_ascii=False)}]
 ---
 
 # StackGAN: {name}
 
-Draws a 64×64 sketch of a sentence (Stage-I) and redraws it at {model.config.resolution}×{model.config.resolution}
-(Stage-II), after Zhang et al., *StackGAN* (ICCV 2017). {parameters:.1f} M parameters, half precision.
+{draws}, after Zhang et al., *StackGAN* (ICCV 2017). {parameters:.1f} M parameters, half precision.
 
 ```python
 from stackgan import Pipeline
 
-output = Pipeline.from_pretrained("{name}").generate("{captions[0]}", seeds=7)
+pipeline = Pipeline.from_pretrained({json.dumps(address)})
+output = pipeline.generate({json.dumps(captions[0], ensure_ascii=False)}, seeds=7)
 output.pictures()[0].save("picture.png")
 ```
 
-![Sketches over pictures](samples.png)
+![{"Sketches over pictures" if two_stages else "Pictures"}](samples.png)
 
-Not chosen: captions of classes that were kept out of training, seeds 0 to {SAMPLES - 1}, Stage-I
-above Stage-II, drawn by these very weights.
+Not chosen: captions of {unseen}, seeds 0 to {SAMPLES - 1}, {order} by these very weights.
 
 ## Training
 
@@ -93,14 +115,22 @@ the weaker part, and so are rare colours.
 
 ## Licence of the data
 
-The photographs are for non-commercial research and education, and each belongs to its
-photographer. None is in this repository. The weights are offered on the same terms; the code is
-Apache-2.0.
+{TERMS if published else OWN_TERMS}
 
 ## Captions of the grid
 
 {listed}
 """
+
+
+def _unseen(meta: dict) -> str:
+    """Whose captions the grid and the scores are of."""
+    if not meta["validation"]:
+        return "training photographs, for none was kept out"
+    return {
+        "class": "classes that were kept out of training",
+        "random": "photographs that were kept out of training",
+    }[meta["split"]]
 
 
 def read_metrics(path: str | Path) -> dict:
@@ -114,8 +144,8 @@ def read_metrics(path: str | Path) -> dict:
         raise DataError(f"{path} is no metrics.json of train.evaluate: {error}") from error
 
 
-def scores_section(found: dict) -> str:
-    """metrics.json's figures as a section of the card, a row a figure."""
+def scores_section(found: dict, unseen: str) -> str:
+    """metrics.json's figures as a section of the card, a row a figure; `unseen`: what was drawn."""
     about = found["about"]
     lines = []
     for name, (title, scale) in ROWS.items():
@@ -131,8 +161,8 @@ def scores_section(found: dict) -> str:
     return f"""
 ## Scores
 
-{about["samples"]:,} pictures of captions of unseen classes, in {about["features"]} features, each with
-its 95 % interval, beside what real photographs of those classes reach, and the same through 64×64.
+{about["samples"]:,} pictures of captions of {unseen}, in {about["features"]} features,
+each with its 95 % interval, beside what the real photographs reach, and the same through 64×64.
 By `train.evaluate`; never to be set beside published figures, which were made with Inception-v3.
 
 | | {finest} | Stage-I, enlarged | real photographs | real through 64² | pictures |

@@ -91,7 +91,7 @@ def main(stage_number: int, stage_class, argv: list[str] | None) -> int:
             snapshot_minutes=args.snapshot_minutes,
             tensorboard=args.tensorboard,
         )
-    except (CheckpointError, DataError, FileNotFoundError, FloatingPointError, ValueError) as error:
+    except (CheckpointError, DataError, FloatingPointError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
@@ -167,6 +167,8 @@ def resumed(
         saved = json.loads((out / "config.json").read_text())
     except (OSError, ValueError) as error:
         raise FileNotFoundError(f"nothing to resume: {out}/config.json: {error}") from error
+    if "stage" not in saved:
+        raise FileNotFoundError(f"nothing to resume: {out} is no run of train.stage{stage_number}")
     if saved["stage"] != f"stage{stage_number}":
         raise ValueError(
             f"{out} is a run of train.{saved['stage']}, not of train.stage{stage_number}"
@@ -201,6 +203,7 @@ def resumed(
             ) from error
         before["stage1"] = saved["stage1"]
         trainer.settings["stage1"] = other["stage1"] = stage1
+        trainer.snapshot()  # before config.json says so: a run that is killed now has exchanged it
     if other:
         change = {"images": trainer.images, "from": before, "to": other}
         trainer.settings["changes"] = [*extra.get("changes", []), change]

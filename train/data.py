@@ -67,10 +67,6 @@ class PhotoData:
         if len(self.train) < 2:
             raise DataError(f"{folder} has {len(self.train)} photos to train on; two are the least")
 
-    def embedding_statistics(self) -> tuple[Tensor, float]:
-        """Mean (E,) and scalar deviation of the training captions' embeddings."""
-        return torch.tensor(self.meta["embedding_mean"]), self.meta["embedding_scale"]
-
     def batch(
         self, step: int, size: int, seed: int = 0, rank: int = 0, processes: int = 1
     ) -> Batch:

@@ -22,7 +22,7 @@ from PIL import Image
 from stackgan import images, latents
 from stackgan.config import SIZES
 from stackgan.matching import Scorer
-from stackgan.model import KNOWN, SCORER, CheckpointError, StackGAN
+from stackgan.model import CHECKPOINTS, KNOWN, SCORER, CheckpointError, StackGAN
 from train.card import SAMPLES, model_card, read_metrics
 from train.command import SWITCHES
 from train.data import DataError, PhotoData
@@ -54,13 +54,17 @@ def export(
     scores = read_metrics(metrics) if metrics else None
     judge = Scorer.load(scorer) if scorer else None
     model = StackGAN.from_pretrained(run / "model")
+    # What may still be refused comes before the weights, so that old ones stay with their card.
+    meta = PhotoData(steps[-1]["data"], 64).meta
+    out.mkdir(parents=True, exist_ok=True)
+    write_companions(steps[-1]["data"], out, name, scorer=judge, encode=encode)
     save_model(model.half(), out)
     # Drawn by the weights as shipped: what half precision costs is in the grid.
     shipped = StackGAN.from_pretrained(out)
     picture, captions = sample_grid(shipped, steps[-1]["data"])
     picture.save(out / "samples.png", optimize=True)
-    write_companions(steps[-1]["data"], out, name, scorer=judge, encode=encode)
-    card = model_card(name, shipped, steps, captions, scores)
+    address = out.name if out.resolve().parent == CHECKPOINTS.resolve() else str(out)
+    card = model_card(name, shipped, steps, captions, meta, address, scores)
     (out / "README.md").write_text(card, encoding="utf-8")
 
 
@@ -72,10 +76,11 @@ def write_companions(
     Raises DataError when the data cannot be read, and ValueError when the scorer reads another
     encoder's sentences.
     """
+    meta = PhotoData(data_folder, 64).meta
+    if scorer:
+        scorer.check_encoder(meta["encoder"], meta["embedding_dim"], SCORER)
     known = known_captions(data_folder, name, encode)
     if scorer:
-        meta = PhotoData(data_folder, 64).meta
-        scorer.check_encoder(meta["encoder"], meta["embedding_dim"], SCORER)
         write_atomically(out / SCORER, scorer.save)
     write_atomically(out / KNOWN, known.save)
 
@@ -142,9 +147,17 @@ def _commands(run: Path, config: dict, until: int) -> list[str]:
     for change in reversed(config.get("changes", [])):
         first |= change["from"]
     options = {k: first[k] for k, v in asdict(recipe).items() if first[k] != v}
+    network = config["config"]
+    switches = {
+        "--no-ca": number == 1 and not network["conditioning_augmentation"],
+        "--alone": number == 1 and network["resolution"] != 64,
+        "--no-text": number == 2 and not network["text_in_stage2"],
+        f"--seed {config['seed']}": config["seed"] != 0,
+    }
+    switched = "".join(f" {switch}" for switch, on in switches.items() if on)
     usual = asdict(SIZES[config["size"]])
-    widths = {n: config["config"][n] for n in (SWITCHES if number == 1 else SWITCHES[1:])}
-    if number == 1 and config["config"]["resolution"] == 64:
+    widths = {n: network[n] for n in (SWITCHES if number == 1 else SWITCHES[1:])}
+    if number == 1 and network["resolution"] == 64:
         del widths["resolution"]  # Stage-I on its way to a second stage
     options |= {n: v for n, v in widths.items() if v != usual[n]}
     before = {name: first[name] for name in ("stage1", "begin_with") if name in first}
@@ -153,7 +166,7 @@ def _commands(run: Path, config: dict, until: int) -> list[str]:
     ends = [change["images"] for change in changes] + [until]
     start = (
         f"{command} --data {config['data']}{_options(before)} --out {run} --size {config['size']} "
-        f"--recipe {config['recipe_name']}{_options(options)} --images {ends[0]}"
+        f"--recipe {config['recipe_name']}{switched}{_options(options)} --images {ends[0]}"
     )
     return [start] + [
         f"{command} --out {run} --resume{_options(change['to'])} --images {end}"

@@ -261,7 +261,7 @@ class Trainer:
         self._write_config()
         self._drop_stats_after(self.images)
         with self._interruptible():
-            while self.images < total and not self._stop:
+            while self.images < total:
                 self.train_step()
                 bar.update(self.recipe.batch)
                 now = time.monotonic()
@@ -272,7 +272,8 @@ class Trainer:
                     speed = (self.images - tick_images) / max(now - last_tick, 1e-9)
                     self._tick(speed, total, writer)
                     last_tick, tick_images = time.monotonic(), self.images
-                if done or now - last_snapshot > 60 * snapshot_minutes:
+                # Each process has a clock of its own, and all of them meet in a snapshot.
+                if done or self._agree(now - last_snapshot > 60 * snapshot_minutes):
                     self.snapshot()
                     last_snapshot = time.monotonic()
                 if done:
@@ -282,7 +283,13 @@ class Trainer:
             writer.close()
 
     def snapshot(self) -> None:
-        """Write the sample grid, the averaged weights and the resumable state, each atomically."""
+        """Write the sample grid, the averaged weights and the resumable state, each atomically.
+
+        Raises FloatingPointError, and keeps what was written before, when a weight is not finite.
+        """
+        for network in (self.model, self.average, self.discriminator):
+            if not all(p.isfinite().all() for p in network.parameters()):
+                raise FloatingPointError(self._not_finite("weights"))
         if self.rank == 0:
             grid = self.samples()
             grid.save(self.out / f"grid-{self.images // 1000:06d}k.png")
@@ -318,6 +325,9 @@ class Trainer:
             raise ValueError(f"{path} holds other networks than asked for: {first}") from error
         self.g_optimizer.load_state_dict(state["g_optimizer"])
         self.d_optimizer.load_state_dict(state["d_optimizer"])
+        for optimizer in (self.g_optimizer, self.d_optimizer):
+            for group in optimizer.param_groups:  # the state brings those that it was saved with
+                group["betas"] = (self.recipe.beta1, self.recipe.beta2)
         self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
 
     def begin_with(self, source: str | Path) -> int | None:
@@ -387,10 +397,7 @@ class Trainer:
         terms = {name: float(value) / self._terms for name, value in self._sums.items()}
         self._sums, self._terms = {}, 0
         if not all(map(math.isfinite, terms.values())):
-            raise FloatingPointError(
-                f"the losses are no longer finite at {self.images} images: {terms}. The last "
-                f"snapshot in {self.out} is sound; resume with a lower --learning-rate"
-            )
+            raise FloatingPointError(self._not_finite(f"losses {terms}"))
         if self.rank:
             return
         stats = {
@@ -414,6 +421,12 @@ class Trainer:
         if writer:
             for name, value in stats.items():
                 writer.add_scalar(name, value, self.images)
+
+    def _not_finite(self, what: str) -> str:
+        return (
+            f"no longer finite at {self.images} images: {what}. The last snapshot in {self.out} is "
+            "sound; resume with a lower --learning-rate"
+        )
 
     def _write_config(self) -> None:
         if self.rank:

@@ -19,17 +19,29 @@ import argparse
 import json
 import shutil
 import sys
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from stackgan.text import clean_caption, load_encoder
+from stackgan.text import MAX_CAPTION_CHARACTERS, clean_caption, load_encoder
 from train.sources import Photo, SourceError, open_source
 
 PHOTO_SIDE = 288  # pixels: 256 and an eighth more, for random crops
 SMALL_SIDE = 72
+# What Pillow raises for pictures that are broken or bombs, and a pack for a broken member.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    SyntaxError,
+    Image.DecompressionBombError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 FORMAT = 1
 
 
@@ -52,7 +64,8 @@ def prepare(
     validation: share of classes or photos kept, 0 ≤ share < 1.
     limit: at most so many photos, for a quick try.
     encode: list of captions → (N, E); the named encoder unless given.
-    Raises SourceError for a folder that cannot be used, FileExistsError if `out` is there already.
+    Raises SourceError for a folder that cannot be used, FileExistsError if `out` is there already,
+    ValueError for an encoder that is unknown or gives vectors of another length.
     """
     out = Path(out)
     if out.exists():
@@ -64,6 +77,8 @@ def prepare(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
 
+    # Before the photographs, which take minutes: an encoder that cannot be had is told at once.
+    encode = encode or load_encoder(encoder, embedding_dim)
     photos = _write_photos(partial, photos, skipped)
     if not photos:
         raise SourceError(
@@ -71,7 +86,6 @@ def prepare(
         )
     captions = [_usable(photo.captions)[:captions_per_photo] for photo in photos]
     is_validation = _split([p.class_name for p in photos], split, validation, seed)
-    encode = encode or load_encoder(encoder, embedding_dim)
     mean, scale = _write_embeddings(partial, captions, is_validation, encode, embedding_dim)
     with (partial / "captions.jsonl").open("w", encoding="utf-8") as file:
         for photo, texts, held in zip(photos, captions, is_validation, strict=True):
@@ -121,7 +135,7 @@ def _write_photos(folder: Path, photos: list[Photo], skipped: list[str]) -> list
             continue
         try:
             picture = square(photo.read())
-        except (OSError, ValueError, KeyError, SyntaxError, Image.DecompressionBombError) as error:
+        except UNREADABLE as error:
             skipped.append(f"{photo.name}: cannot be read ({error})")
             continue
         large[len(good)] = np.asarray(picture)
@@ -175,6 +189,8 @@ def _usable(captions: tuple[str, ...]) -> list[str]:
     usable = []
     for caption in captions:
         try:
+            if len(caption := " ".join(caption.split())) > MAX_CAPTION_CHARACTERS:
+                caption = caption[: MAX_CAPTION_CHARACTERS + 1].rpartition(" ")[0]
             usable.append(clean_caption(caption))
         except ValueError:
             continue
@@ -237,7 +253,7 @@ def main(argv: list[str] | None = None) -> int:
             seed=args.seed,
             limit=args.limit,
         )
-    except (SourceError, FileExistsError) as error:
+    except (OSError, ValueError) as error:  # SourceError is one
         print(f"error: {error}", file=sys.stderr)
         return 2
     for problem in meta["skipped"][:20]:

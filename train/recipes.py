@@ -1,7 +1,8 @@
 """How to train: the numbers behind `--recipe`, one frozen dataclass, saved with every run.
 
 `paper` is the paper's own method at both stages. `base` keeps its generators and its schedule and
-exchanges what judges them; it is what the bundled checkpoints were trained with.
+exchanges what judges them; the bundled checkpoints were trained with it, and their cards tell which
+of its values were changed on the way.
 """
 
 from __future__ import annotations
@@ -38,6 +39,26 @@ class Recipe:
     warm_up: int = 0  # images before the adversarial term begins …
     ramp: int = 0  # … and over how many more it grows to its full weight
 
+    def __post_init__(self):
+        """Raises ValueError naming the first value that cannot be trained with."""
+        checks = {
+            "batch": (self.batch >= 1, "is a whole number from 1"),
+            "epochs": (self.epochs >= 1, "is a whole number from 1"),
+            "halve_every": (self.halve_every >= 1, "is a whole number of epochs from 1"),
+            "discriminator": (self.discriminator in ("paper", "features"), "is paper or features"),
+            "loss": (self.loss in ("cross-entropy", "hinge"), "is cross-entropy or hinge"),
+            # The deepest map, a 32nd of it, has to fill a head's 4×4 kernel.
+            "view": (self.view >= 128 and self.view % 32 == 0, "is 128 or a larger multiple of 32"),
+            "r1_weight": (
+                not self.r1_weight or self.discriminator == "paper",
+                "is 0 over frozen features, whose convolutions have no second derivative here",
+            ),
+        }
+        for name, (fits, wanted) in checks.items():
+            if not fits:
+                option = f"--{name.replace('_', '-')}"
+                raise ValueError(f"{option} {wanted}, not {getattr(self, name)}")
+
     def adversarial_weight(self, images: int) -> float:
         """From 0 to 1 over the warm start."""
         return (
@@ -67,6 +88,7 @@ RECIPES: dict[tuple[str, int], Recipe] = {
         **_FEATURES,
         batch=16,
         learning_rate=5e-4,
+        kl_weight=0.2,
         pair_share=0.5,
         pair_weight=10.0,
         consistency_weight=10.0,

@@ -77,7 +77,11 @@ def packs(folder: Path, report: Report) -> Iterator[Photo]:
             if not path.exists():
                 report(f"metadata.jsonl line {number}: {path.name} is missing")
                 continue
-            archives[pack] = zipfile.ZipFile(path)
+            try:
+                archives[pack] = zipfile.ZipFile(path)
+            except (OSError, zipfile.BadZipFile) as error:
+                report(f"metadata.jsonl line {number}: {path.name} cannot be opened ({error})")
+                continue
 
         def read(archive=archives[pack], name=name) -> Image.Image:
             return _rgb(Image.open(io.BytesIO(archive.read(name))))
@@ -147,9 +151,10 @@ def cub(folder: Path, report: Report) -> Iterator[Photo]:
 
 
 def crop_to_object(picture: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
-    """Crop to a square about the object's box (x, y, width, height), ¾ of whose side it fills.
+    """Crop to a square about the object's box (x, y, width, height), of 1½ times its longer side.
 
-    The square is clipped to the picture, as in the reference code.
+    As in the reference code, where the ratio is that of half the square's side to the object's; the
+    square is clipped to the picture.
     """
     x, y, width, height = box
     radius = int(max(width, height) * OBJECT_RATIO)
@@ -218,7 +223,8 @@ def _lines(path: Path, report: Report) -> Iterator[tuple[int, dict]]:
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict]]:
     import csv
 
-    with path.open(encoding="utf-8", newline="") as file:
+    # Spreadsheets write a byte-order mark, or another encoding.
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         yield from enumerate(csv.DictReader(file), start=2)
 
 
