@@ -94,6 +94,7 @@ def test_an_unknown_encoder_is_told_before_the_photographs_are_read(
     assert main([str(photo_folder), "--out", str(tmp_path / "new"), "--encoder", "parrot"]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert "parrot" in line
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_existing_folder_is_never_overwritten(photo_folder, arrays):

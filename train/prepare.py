@@ -73,12 +73,12 @@ def prepare(
     skipped: list[str] = []
     layout, photos = open_source(source, skipped.append)
     photos = photos[:limit]
+    # Before the photographs, which take minutes: an encoder that cannot be had is told at once.
+    encode = encode or load_encoder(encoder, embedding_dim)
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
 
-    # Before the photographs, which take minutes: an encoder that cannot be had is told at once.
-    encode = encode or load_encoder(encoder, embedding_dim)
     photos = _write_photos(partial, photos, skipped)
     if not photos:
         raise SourceError(

@@ -47,8 +47,8 @@ class Recipe:
             "halve_every": (self.halve_every >= 1, "is a whole number of epochs from 1"),
             "discriminator": (self.discriminator in ("paper", "features"), "is paper or features"),
             "loss": (self.loss in ("cross-entropy", "hinge"), "is cross-entropy or hinge"),
-            # The deepest map, a 32nd of it, has to fill a head's 4×4 kernel.
-            "view": (self.view >= 128 and self.view % 32 == 0, "is 128 or a larger multiple of 32"),
+            # Halved again and again, each map has to come to the 4×4 that a head decides on.
+            "view": (self.view >= 128 and self.view.bit_count() == 1, "is a power of 2 from 128"),
             "r1_weight": (
                 not self.r1_weight or self.discriminator == "paper",
                 "is 0 over frozen features, whose convolutions have no second derivative here",

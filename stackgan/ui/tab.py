@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+from abc import ABC, abstractmethod
 
 import gradio as gr
 from PIL import Image
@@ -16,7 +17,7 @@ from stackgan.ui.checkpoints import Checkpoints
 THUMBNAIL = 64  # pixels a side: some 2 KiB each, of the 5 MiB that a browser keeps for a site
 
 
-class Tab:
+class Tab(ABC):
     """Handlers of a tab, plain functions of what the visitor set, and its layout (`build`).
 
     A subclass sets `name` (the tab's title and, in lower case, its name in links), and in `build`:
@@ -33,13 +34,13 @@ class Tab:
         self.record: gr.JSON | None = None
         self.pictures: list[gr.Gallery | gr.Image] = []
 
+    @abstractmethod
     def build(self, chooser: gr.Dropdown) -> None:
         """Lay out the tab and connect it; `chooser` holds the checkpoint's name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draw_after(self, event: gr.events.Dependency) -> None:
         """Draw with the controls as they stand once `event` is done: a restored result, a link."""
-        raise NotImplementedError
 
     def values(self, settings: dict) -> dict | None:
         """Control values that draw again what a PNG's `settings` describe; None if not this tab's."""
