@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +16,7 @@ from stackgan import Pipeline, StackGAN
 from stackgan.discriminators import FeatureDiscriminator
 from train import export, profile, stage1, stage2
 from train.command import built_upon, resumed
+from train.data import PhotoData
 from train.loop import Trainer, ema_update
 from train.recipes import RECIPES, Recipe
 
@@ -110,6 +112,25 @@ def test_a_resumed_run_takes_other_values_of_the_recipe(arrays, tmp_path, monkey
     pytest.importorskip("efficientnet_lite_pytorch")
     assert stage1.main([*resume, "--images", "16", "--discriminator", "features"]) == 2
     assert "holds other networks" in capsys.readouterr().err
+
+
+def test_a_resumed_run_remembers_its_aim_and_takes_moved_photographs(arrays, tmp_path, capsys):
+    out, moved = tmp_path / "run", tmp_path / "moved"
+    assert run1(arrays, out, "--recipe", "paper", "--images", "12", "--minutes", "1e-6") == 0
+    shutil.copytree(arrays, moved)
+    resume = ["--out", str(out), "--resume", "--tick", "4"]
+    assert stage1.main([*resume, "--data", str(moved), "--precision", "fp32"]) == 0
+    assert json.loads((out / "stats.jsonl").read_text().splitlines()[-1])["images"] == 12
+    config = json.loads((out / "config.json").read_text())
+    assert (config["data"], config["precision"]) == (str(moved), "fp32")
+    capsys.readouterr()
+    assert stage1.main(resume) == 0
+    assert "12 images, which was its aim" in capsys.readouterr().out
+    meta = json.loads((moved / "meta.json").read_text())
+    meta["validation"] = [*meta["validation"], int(PhotoData(moved, 64).train[0])]
+    (moved / "meta.json").write_text(json.dumps(meta))
+    assert stage1.main(resume) == 2
+    assert "other photographs" in capsys.readouterr().err
 
 
 class TinyFeatures(nn.Module):
@@ -300,6 +321,11 @@ def test_gradients_of_parts_average_to_the_whole(arrays, stage1_run, tmp_path, m
         (["--out", "{new}", "--data", "nowhere"], "nowhere"),
         (["--out", "{new}", "--resume"], "nothing to resume"),
         (["--out", "{run}", "--data", "{data}"], "--resume"),
+        (
+            ["--out", "{run}", "--resume", "--stage1-width", "8", "--seed", "0"],
+            "--seed, --stage1-width",
+        ),
+        (["--out", "{run}", "--resume", "--data", "nowhere"], "nowhere"),
         (["--out", "{new}", "--data", "{data}", "--stage1-width", "5"], "width"),
         (["--out", "{new}", "--data", "{data}", "--discriminator", "Paper"], "--discriminator"),
         (["--out", "{new}", "--data", "{data}", "--halve-every", "0"], "--halve-every"),

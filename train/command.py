@@ -17,6 +17,17 @@ from train.recipes import FIELDS, RECIPES, Recipe
 # What may be changed in a size from the command line; Stage-I's width is settled before Stage-II.
 STAGE2_WIDTHS = ("stage2_width", "discriminator_width", "discriminator_text_dim")
 SWITCHES = ("stage1_width", "stage2_width", "discriminator_width", "resolution")
+# What a run is made of, and the values of a new one; a resumed one has its own.
+MADE_OF = {
+    "recipe": "base",
+    "size": "base",
+    "seed": 0,
+    "begin_with": None,
+    "no_ca": False,
+    "alone": False,
+    "no_text": False,
+    **dict.fromkeys(SWITCHES),
+}
 
 
 def parser(stage: int) -> argparse.ArgumentParser:
@@ -26,7 +37,9 @@ def parser(stage: int) -> argparse.ArgumentParser:
         description=f"Train Stage-{'I' * stage} on arrays that train.prepare wrote. "
         "Also runs under `accelerate launch -m`.",
     )
-    p.add_argument("--data", help="folder that train.prepare wrote")
+    p.add_argument(
+        "--data", help="folder that train.prepare wrote; with --resume, where it lies now"
+    )
     p.add_argument("--out", required=True, help="folder of the run: stats, grids, weights, state")
     p.add_argument(
         "--resume",
@@ -38,13 +51,18 @@ def parser(stage: int) -> argparse.ArgumentParser:
         metavar="RUN",
         help="start from the weights of a run on other photographs (its D too), or of a checkpoint",
     )
-    p.add_argument("--recipe", choices=sorted({name for name, _ in RECIPES}), default="base")
-    p.add_argument("--size", choices=sorted(SIZES), default="base")
+    p.add_argument(
+        "--recipe", choices=sorted({name for name, _ in RECIPES}), help="base unless given"
+    )
+    p.add_argument("--size", choices=sorted(SIZES), help="base unless given")
     if stage == 1:
-        p.add_argument("--no-ca", action="store_true", help="without Conditioning Augmentation")
+        p.add_argument(
+            "--no-ca", action="store_true", default=None, help="without Conditioning Augmentation"
+        )
         p.add_argument(
             "--alone",
             action="store_true",
+            default=None,
             help="no second stage: Stage-I draws --resolution itself",
         )
     else:
@@ -53,19 +71,21 @@ def parser(stage: int) -> argparse.ArgumentParser:
             help="run or checkpoint whose Stage-I is built upon; with "
             "--resume, one that was trained further meanwhile",
         )
-        p.add_argument("--no-text", action="store_true", help="no text in Stage-II")
+        p.add_argument("--no-text", action="store_true", default=None, help="no text in Stage-II")
     for name in SWITCHES if stage == 1 else SWITCHES[1:]:
-        p.add_argument(f"--{name.replace('_', '-')}", type=int, help="instead of the size's own")
-    p.add_argument("--images", type=int, help="stop when so many have been seen in all")
+        p.add_argument(_option(name), type=int, help="instead of the size's own")
+    p.add_argument(
+        "--images", type=int, help="stop when so many have been seen in all; --resume remembers it"
+    )
     p.add_argument("--minutes", type=float, help="stop after so many minutes; --resume goes on")
     p.add_argument("--tick", type=int, default=2048, help="images between lines of stats")
     p.add_argument("--snapshot-minutes", type=float, default=5.0)
-    p.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--precision", choices=("auto", "bf16", "fp32"), help="auto unless given")
+    p.add_argument("--seed", type=int, help="0 unless given")
     p.add_argument("--tensorboard", action="store_true", help="needs the package tensorboard")
     group = p.add_argument_group("instead of the recipe's own values")
     for name, kind in FIELDS.items():
-        group.add_argument(f"--{name.replace('_', '-')}", type=_boolean if kind is bool else kind)
+        group.add_argument(_option(name), type=_boolean if kind is bool else kind)
     return p
 
 
@@ -76,16 +96,28 @@ def main(stage_number: int, stage_class, argv: list[str] | None) -> int:
     out = Path(args.out)
     try:
         if args.resume:
-            stage1 = getattr(args, "stage1", None)
-            trainer = resumed(stage_number, stage_class, out, stage1, _changed(args))
+            given = [_option(n) for n in MADE_OF if getattr(args, n, None) is not None]
+            if given:
+                p.error(f"--resume keeps what the run is made of: leave out {', '.join(given)}")
+            trainer = resumed(
+                stage_number,
+                stage_class,
+                out,
+                stage1=getattr(args, "stage1", None),
+                data=args.data,
+                precision=args.precision,
+                changed=_changed(args),
+            )
         else:
             if not args.data:
                 p.error("--data is needed: a folder that train.prepare wrote")
             if (out / "state.pt").exists():
                 p.error(f"{out} holds a run already: continue it with --resume, or name another")
             trainer = fresh(stage_number, stage_class, args)
+        if args.images:
+            trainer.settings["until"] = args.images
         trainer.run(
-            images=args.images,
+            images=trainer.settings.get("until"),
             minutes=args.minutes,
             tick=args.tick,
             snapshot_minutes=args.snapshot_minutes,
@@ -102,6 +134,9 @@ def main(stage_number: int, stage_class, argv: list[str] | None) -> int:
 
 def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
     """A new run from parsed options."""
+    for name, value in MADE_OF.items():
+        if getattr(args, name, None) is None:
+            setattr(args, name, value)
     recipe = replace(RECIPES[args.recipe, stage_number], **_changed(args))
     meta = _meta(Path(args.data))
     widths = {n: v for n in SWITCHES if (v := getattr(args, n, None)) is not None}
@@ -143,7 +178,7 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
         args.data,
         args.out,
         seed=args.seed,
-        precision=args.precision,
+        precision=args.precision or "auto",
         settings=settings,
     )
     if args.begin_with:
@@ -155,12 +190,16 @@ def resumed(
     stage_number: int,
     stage_class,
     out: Path,
+    *,
     stage1: str | None = None,
+    data: str | None = None,
+    precision: str | None = None,
     changed: dict | None = None,
 ) -> Trainer:
     """The run in `out`, with the settings it was started with, at the step it was saved.
 
     `stage1`: take Stage-I anew from there, because it was trained further in the meantime.
+    `data`: where the run's photographs lie now. `precision`: as the machine at hand wants it.
     `changed`: fields of the recipe that are other from here on.
     """
     try:
@@ -176,18 +215,19 @@ def resumed(
     config = StackGANConfig(**saved["config"])
     saved_recipe = Recipe(**saved["recipe"])
     recipe = replace(saved_recipe, **(changed or {}))
-    kept = ("recipe_name", "size", "stage1", "begin_with", "begun_at", "changes")
+    kept = ("recipe_name", "size", "stage1", "begin_with", "begun_at", "changes", "until")
     extra = {k: saved[k] for k in kept if k in saved}
     trainer = Trainer(
         stage_class(recipe, config),
         _seeded(config, saved["seed"]),
         recipe,
-        saved["data"],
+        data or saved["data"],
         out,
         seed=saved["seed"],
-        precision=saved["precision"],
+        precision=precision or saved["precision"],
         settings=extra,
     )
+    _check_same_photos(trainer, saved)
     trainer.resume()
     was = asdict(saved_recipe)
     other = {k: v for k, v in asdict(recipe).items() if was[k] != v}
@@ -235,6 +275,23 @@ def _seeded(config: StackGANConfig, seed: int) -> StackGAN:
 
     torch.manual_seed(seed)
     return StackGAN(config)
+
+
+def _check_same_photos(trainer: Trainer, saved: dict) -> None:
+    """Raises ValueError when a run's photographs are not those that it was begun with."""
+    config, meta = saved["config"], trainer.data.meta
+    was = saved["train_photos"], config["encoder"], config["embedding_dim"]
+    now = len(trainer.data.train), meta["encoder"], meta["embedding_dim"]
+    if now != was:
+        raise ValueError(
+            f"{trainer.data_folder} holds other photographs than {trainer.out} was begun with: "
+            f"{now[0]} to train on, captions read by {now[1]}, instead of {was[0]} and {was[1]}. "
+            "Begin a new run with --begin-with"
+        )
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _changed(args: argparse.Namespace) -> dict:

@@ -247,6 +247,10 @@ class Trainer:
         weights, state) every `snapshot_minutes`, at the end, and when interrupted.
         """
         total = images or self.recipe.epochs * len(self.data.train)
+        if self.images >= total:
+            print(
+                f"{self.out} has seen {self.images} images, which was its aim; --images sets another"
+            )
         writer = self._tensorboard() if tensorboard and self.rank == 0 else None
         bar = tqdm(
             total=total,
