@@ -113,6 +113,13 @@ def test_captions_of_the_same_photo_are_no_rivals():
     assert metrics.ranks_first(own, own, groups, own, groups, among=100).mean() == 1
 
 
+def test_the_same_words_for_another_photo_are_no_rival():
+    own = gaussian(100, 0, 16)
+    own[50:] = own[:50]
+    groups = torch.arange(100)
+    assert metrics.ranks_first(own, own, groups, own, groups, among=100).mean() == 1
+
+
 def test_nearest_finds_copies():
     known = gaussian(50, 0)
     distances, places = metrics.nearest(3 * known[[7, 3]], known)

@@ -71,7 +71,12 @@ def metrics() -> dict:
         shares = {"0.01": first, "0.05": 0.2, "0.50": 0.3, "0.95": 0.4}
         found[name]["quantiles"] = dict.fromkeys(("pictures", "real", "training"), shares)
         found[name]["closer_than_real"] = {"pictures": closer}
-    about = {"samples": 300, "stages": 2, "features": "EfficientNet-Lite0"}
+    about = {
+        "captions": "validation split",
+        "samples": 300,
+        "stages": 2,
+        "features": "EfficientNet-Lite0",
+    }
     return {"about": about, **found}
 
 

@@ -5,7 +5,7 @@ import torch
 from conftest import TINY
 from torch.nn.functional import logsigmoid
 
-from stackgan.discriminators import MatchingDiscriminator
+from stackgan.discriminators import MatchingDiscriminator, _Windows
 from train.augment import augment
 from train.losses import AdversarialLoss, mode_seeking, r1_penalty
 
@@ -66,6 +66,8 @@ def test_augmentation_moves_and_cuts_but_keeps_colours():
     assert (blank < 0.7).all()
     palette = set(images[0].flatten(1).T.reshape(-1).tolist())
     assert set(seen[0][seen[0] != 0].tolist()) <= palette
+    moved = [not torch.equal(a[a != 0], b[a != 0]) for a, b in zip(seen, images, strict=True)]
+    assert sum(moved) >= 6
 
 
 def test_augmentation_is_reproducible_and_differentiable():
@@ -73,8 +75,22 @@ def test_augmentation_is_reproducible_and_differentiable():
     a = augment(images, torch.Generator().manual_seed(3))
     b = augment(images, torch.Generator().manual_seed(3))
     torch.testing.assert_close(a, b)
-    a.sum().backward()
-    assert set(images.grad.unique().tolist()) == {0.0, 1.0}
+    # What is seen of a pixel is what its gradient counts, in its place.
+    weights = torch.rand_like(a)
+    (a * weights).sum().backward()
+    torch.testing.assert_close((images.grad * images).sum(), (a * weights).sum())
+    small = torch.rand(3, 1, 8, 8, dtype=torch.double, requires_grad=True)
+    torch.autograd.gradcheck(lambda x: augment(x, torch.Generator().manual_seed(1)), small)
+
+
+def test_crops_are_slices_and_so_are_their_gradients():
+    images = torch.rand(3, 2, 12, 12, dtype=torch.double, requires_grad=True)
+    windows = _Windows.apply(images, [0, 3, 7], [5, 1, 0], 5)
+    slices = [
+        x[:, y : y + 5, z : z + 5] for x, y, z in zip(images, [0, 3, 7], [5, 1, 0], strict=True)
+    ]
+    torch.testing.assert_close(windows, torch.stack(slices))
+    torch.autograd.gradcheck(lambda x: _Windows.apply(x, [0, 3, 7], [5, 1, 0], 5), images)
 
 
 def test_mode_seeking_pays_for_pictures_that_ignore_z():

@@ -5,7 +5,8 @@ import pytest
 from conftest import COLOURS, fake_encoder, write_imagefolder
 
 import train.prepare
-from train.prepare import main, prepare
+from train.prepare import _split, main, prepare
+from train.sources import SourceError
 
 
 def make(source, out, **options):
@@ -43,6 +44,18 @@ def test_random_split_mixes_classes(photo_folder, tmp_path):
     assert len(meta["validation"]) == 6
 
 
+def test_some_are_always_left_to_learn_from():
+    assert _split(["a", "b"], "class", 0.8, 0).sum() == 1
+    assert _split(["a"] * 3, "random", 0.95, 0).sum() == 2
+    assert _split(["a"] * 3, "random", 0.01, 0).sum() == 1
+    assert _split(["a"] * 3, "random", 0.0, 0).sum() == 0
+
+
+def test_captions_that_all_say_the_same_are_refused(photo_folder, tmp_path):
+    with pytest.raises(SourceError, match="say the same"):
+        prepare(photo_folder, tmp_path / "x", encode=lambda texts: np.ones((len(texts), 384)))
+
+
 def test_statistics_standardise_the_training_captions(arrays):
     meta = json.loads((arrays / "meta.json").read_text())
     train = [i for i in range(12) if i not in meta["validation"]]
@@ -78,7 +91,7 @@ def test_interruption_leaves_nothing_that_looks_finished(photo_folder, tmp_path,
 
 def test_overlong_captions_are_cut_at_a_word(tmp_path):
     source = write_imagefolder(tmp_path / "photos", 4)
-    rows = [{"file_name": f"{i:03d}.png", "text": "a red flower " * 60} for i in range(4)]
+    rows = [{"file_name": f"{i:03d}.png", "text": f"{i} " + "a red flower " * 60} for i in range(4)]
     (source / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     make(source, tmp_path / "arrays", split="random")
     with (tmp_path / "arrays" / "captions.jsonl").open() as file:

@@ -126,11 +126,31 @@ def test_a_resumed_run_remembers_its_aim_and_takes_moved_photographs(arrays, tmp
     capsys.readouterr()
     assert stage1.main(resume) == 0
     assert "12 images, which was its aim" in capsys.readouterr().out
+    # As many, but one that was to be unseen is among them.
     meta = json.loads((moved / "meta.json").read_text())
-    meta["validation"] = [*meta["validation"], int(PhotoData(moved, 64).train[0])]
+    meta["validation"] = [int(PhotoData(moved, 64).train[0]), *meta["validation"][1:]]
     (moved / "meta.json").write_text(json.dumps(meta))
     assert stage1.main(resume) == 2
     assert "other photographs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"", b"no state", b"PK\x03\x04 cut"])
+def test_a_damaged_state_is_told_in_one_line(arrays, stage1_run, tmp_path, capsys, content):
+    run = tmp_path / "run"
+    shutil.copytree(stage1_run, run)
+    (run / "state.pt").write_bytes(content)
+    assert stage1.main(["--out", str(run), "--resume"]) == 2
+    assert "state.pt is damaged" in capsys.readouterr().err
+
+
+def test_what_was_learned_is_kept_when_the_grid_fails(arrays, stage1_run, tmp_path, monkeypatch):
+    trainer = make_trainer(arrays, stage1_run, tmp_path / "run", 1)
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(trainer, "samples", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        trainer.snapshot()
+    assert (tmp_path / "run" / "state.pt").is_file()
+    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
 
 
 class TinyFeatures(nn.Module):
@@ -304,13 +324,13 @@ def test_gradients_of_parts_average_to_the_whole(arrays, stage1_run, tmp_path, m
     asked = []
     monkeypatch.setattr(trainer, "processes", 2)
     monkeypatch.setattr(
-        trainer.accelerator, "reduce", lambda x, reduction: asked.append(x) or x / 2
+        trainer.accelerator, "reduce", lambda x, reduction: asked.append((x, reduction)) or x / 2
     )
     network = nn.Linear(3, 1)
     before = network.weight.clone()
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
     trainer._learn(network, optimizer, network(torch.ones(1, 3)).sum())
-    assert [x.numel() for x in asked] == [4]
+    assert [(x.numel(), reduction) for x, reduction in asked] == [(4, "mean")]
     torch.testing.assert_close(network.weight, before - 0.5)
 
 
@@ -326,6 +346,10 @@ def test_gradients_of_parts_average_to_the_whole(arrays, stage1_run, tmp_path, m
             "--seed, --stage1-width",
         ),
         (["--out", "{run}", "--resume", "--data", "nowhere"], "nowhere"),
+        (["--out", "{new}", "--data", "{data}", "--resolution", "128"], "--alone"),
+        (["--out", "{new}", "--data", "{data}", "--images", "0"], "--images"),
+        (["--out", "{new}", "--data", "{data}", "--seed", "-1"], "--seed"),
+        (["--out", "{new}", "--data", "{data}", "--channel-growth", "0"], "--channel-growth"),
         (["--out", "{new}", "--data", "{data}", "--stage1-width", "5"], "width"),
         (["--out", "{new}", "--data", "{data}", "--discriminator", "Paper"], "--discriminator"),
         (["--out", "{new}", "--data", "{data}", "--halve-every", "0"], "--halve-every"),

@@ -147,6 +147,8 @@ def read_metrics(path: str | Path) -> dict:
 def scores_section(found: dict, unseen: str) -> str:
     """metrics.json's figures as a section of the card, a row a figure; `unseen`: what was drawn."""
     about = found["about"]
+    if about["captions"] != "validation split":
+        unseen = f"the file {about['captions']}"
     lines = []
     for name, (title, scale) in ROWS.items():
         own = found[name]

@@ -14,7 +14,7 @@ from stackgan.latents import Noise
 from stackgan.pipeline import Pipeline
 from train.colours import dominant_colours
 from train.data import PhotoData
-from train.featureset import BATCH, photos, shrunk
+from train.featureset import BATCH, Through64, photos, shrunk
 from train.spread import draw
 from train.texts import Texts
 
@@ -34,9 +34,10 @@ class Column:
 
     def add(self, images: Tensor, networks: dict[str, FeatureNetwork], subject: str) -> None:
         """Look at pictures (N, 3, S, S) in [−1, 1]."""
-        images = brought_to_size(images)
+        native, images = images, brought_to_size(images)
         for name, network in networks.items():
-            self.features.setdefault(name, []).append(network(images))
+            seen = native if isinstance(network, Through64) else images
+            self.features.setdefault(name, []).append(network(seen))
         self.colours += dominant_colours(images, subject)
         if sum(map(len, self.first)) < FIRST:
             self.first.append(images.clone())

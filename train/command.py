@@ -8,9 +8,11 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import torch
+
 from stackgan.config import SIZES, StackGANConfig
 from stackgan.model import CheckpointError, StackGAN
-from train.data import DataError
+from train.data import DataError, read_meta
 from train.loop import Trainer
 from train.recipes import FIELDS, RECIPES, Recipe
 
@@ -93,6 +95,13 @@ def main(stage_number: int, stage_class, argv: list[str] | None) -> int:
     """Parse, build the Trainer, run. Returns the exit code; errors are one line on stderr."""
     p = parser(stage_number)
     args = p.parse_args(argv)
+    for name in ("images", "minutes", "tick", "snapshot_minutes"):
+        if (value := getattr(args, name)) is not None and not value > 0:
+            p.error(f"{_option(name)} is more than 0, not {value}")
+    if args.seed is not None and args.seed < 0:
+        p.error(f"--seed is a whole number from 0, not {args.seed}")
+    if stage_number == 1 and args.resolution and not args.alone and not args.resume:
+        p.error("--resolution is for --alone: below a Stage-II, Stage-I draws 64×64")
     out = Path(args.out)
     try:
         if args.resume:
@@ -114,7 +123,7 @@ def main(stage_number: int, stage_class, argv: list[str] | None) -> int:
             if (out / "state.pt").exists():
                 p.error(f"{out} holds a run already: continue it with --resume, or name another")
             trainer = fresh(stage_number, stage_class, args)
-        if args.images:
+        if args.images or args.epochs:
             trainer.settings["until"] = args.images
         trainer.run(
             images=trainer.settings.get("until"),
@@ -138,7 +147,7 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
         if getattr(args, name, None) is None:
             setattr(args, name, value)
     recipe = replace(RECIPES[args.recipe, stage_number], **_changed(args))
-    meta = _meta(Path(args.data))
+    meta = read_meta(args.data)
     widths = {n: v for n in SWITCHES if (v := getattr(args, n, None)) is not None}
     settings = {"recipe_name": args.recipe, "size": args.size}
     if stage_number == 1:
@@ -233,10 +242,12 @@ def resumed(
     other = {k: v for k, v in asdict(recipe).items() if was[k] != v}
     before = {k: was[k] for k in other}
     if stage1:
-        newer = trained_stage1(stage1).stage1.state_dict()
+        newer = trained_stage1(stage1)
+        if not torch.equal(newer.embedding_norm.mean, trainer.model.embedding_norm.mean.cpu()):
+            raise ValueError(f"{stage1} reads other captions than the Stage-I {out} began with")
         try:
             for network in (trainer.model, trainer.average):
-                network.stage1.load_state_dict(newer)
+                network.stage1.load_state_dict(newer.stage1.state_dict())
         except RuntimeError as error:
             raise ValueError(
                 f"{stage1} is of another size than the Stage-I that {out} began with"
@@ -271,22 +282,20 @@ def trained_stage1(stage1: str) -> StackGAN:
 
 def _seeded(config: StackGANConfig, seed: int) -> StackGAN:
     """A model whose initial weights are a function of the seed, D's after it too."""
-    import torch
-
     torch.manual_seed(seed)
     return StackGAN(config)
 
 
 def _check_same_photos(trainer: Trainer, saved: dict) -> None:
-    """Raises ValueError when a run's photographs are not those that it was begun with."""
-    config, meta = saved["config"], trainer.data.meta
-    was = saved["train_photos"], config["encoder"], config["embedding_dim"]
-    now = len(trainer.data.train), meta["encoder"], meta["embedding_dim"]
-    if now != was:
-        raise ValueError(
-            f"{trainer.data_folder} holds other photographs than {trainer.out} was begun with: "
-            f"{now[0]} to train on, captions read by {now[1]}, instead of {was[0]} and {was[1]}. "
-            "Begin a new run with --begin-with"
+    """Raises DataError when a run's photographs are not those that it was begun with: what was kept
+    out of training would then be learned from."""
+    data = trainer.data
+    if len(data.train) != saved["train_photos"] or (
+        data.fingerprint != saved.get("photos_fingerprint", data.fingerprint)  # older runs: none
+    ):
+        raise DataError(
+            f"{trainer.data_folder} holds other photographs, another split or other captions' vectors "
+            f"than {trainer.out} was begun with: begin a new run with --begin-with {trainer.out}"
         )
 
 
@@ -297,13 +306,6 @@ def _option(name: str) -> str:
 def _changed(args: argparse.Namespace) -> dict:
     """What of the recipe was given on the command line."""
     return {n: getattr(args, n) for n in FIELDS if getattr(args, n) is not None}
-
-
-def _meta(folder: Path) -> dict:
-    try:
-        return json.loads((folder / "meta.json").read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder} was not written by train.prepare: {error}") from error
 
 
 def _boolean(text: str) -> bool:

@@ -6,6 +6,7 @@ unbroken one would have seen, and process r of w takes its own part of the same 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -40,19 +41,17 @@ class PhotoData:
     def __init__(self, folder: str | Path, resolution: int, device: torch.device | str = "cpu"):
         """Raises DataError when the folder is not what train.prepare writes."""
         folder = Path(folder)
+        self.meta = read_meta(folder)
         try:
-            self.meta = json.loads((folder / "meta.json").read_text())
             # 72-pixel copies serve 64-pixel crops; larger crops come from the full photos.
             self.factor = 1 if resolution == 64 else 256 // resolution
             file = "photos_small.npy" if resolution == 64 else "photos.npy"
             photos = np.load(folder / file, mmap_mode="r")
             embeddings = np.load(folder / "embeddings.npy")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise DataError(
                 f"{folder} was not written by train.prepare, or is damaged: {error}"
             ) from error
-        if self.meta.get("format") != FORMAT:
-            raise DataError(f"{folder} has format {self.meta.get('format')}, {FORMAT} is needed")
         self.resolution, self.device = resolution, torch.device(device)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # read-only array: nothing here writes
@@ -66,6 +65,12 @@ class PhotoData:
         self.validation = torch.nonzero(held).flatten()
         if len(self.train) < 2:
             raise DataError(f"{folder} has {len(self.train)} photos to train on; two are the least")
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what decides which photographs are learned from and how their captions are read."""
+        parts = [self.meta[k] for k in ("class_ids", "validation", "encoder", "embedding_mean")]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def batch(
         self, step: int, size: int, seed: int = 0, rank: int = 0, processes: int = 1
@@ -143,6 +148,20 @@ class PhotoData:
         with (Path(folder) / "captions.jsonl").open(encoding="utf-8") as file:
             rows = [json.loads(line) for line in file]
         return [{"photo": p, "caption": rows[p]["captions"][0]} for p in picks]
+
+
+def read_meta(folder: str | Path) -> dict:
+    """meta.json of a prepared folder. Raises DataError when it is not what train.prepare writes."""
+    try:
+        meta = json.loads((Path(folder) / "meta.json").read_text())
+        version = meta["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{folder} was not written by train.prepare, or is damaged: {error}"
+        ) from error
+    if version != FORMAT:
+        raise DataError(f"{folder} has format {version}, {FORMAT} is needed")
+    return meta
 
 
 class ReadAhead:

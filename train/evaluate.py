@@ -30,11 +30,11 @@ from train.columns import FIRST, drawn_columns, real_columns
 from train.data import DataError, PhotoData
 from train.featureset import (
     NAMES,
+    Through64,
     load_discriminator,
     load_network,
     photo_features,
     photos,
-    through_64,
 )
 from train.files import write_atomically
 from train.machine import hardware
@@ -81,7 +81,7 @@ def evaluate(
     texts = file_texts(captions, pipeline.encoder, samples, seed, report) if captions else own
     judge = _fitting_scorer(scorer, config) if scorer else None
     main = load_network(features, inception_weights)
-    coarse = through_64(main)
+    coarse = Through64(main)
     networks = {main.name: main, coarse.name: coarse}
     if judge and judge.about["features"] not in networks:
         networks[judge.about["features"]] = load_network(judge.about["features"])
@@ -191,6 +191,12 @@ def main(argv: list[str] | None = None) -> int:
         for option, name in (("--out", args.out), ("--nearest", args.nearest)):
             if name and not Path(name).absolute().parent.is_dir():
                 raise DataError(f"{option} {name}: there is no such folder")
+            if name and Path(name).is_dir():
+                raise DataError(f"{option} {name} is a folder: name a file in it")
+        if args.nearest and Path(args.nearest).suffix.lower() not in (".png", ".jpg", ".webp"):
+            raise DataError(f"--nearest {args.nearest}: its ending is .png, .jpg or .webp")
+        if args.inception_weights and args.features != "inception":
+            raise DataError("--inception-weights needs --features inception")
         found = evaluate(
             args.checkpoint,
             args.data,

@@ -23,10 +23,11 @@ from stackgan.config import StackGANConfig
 from stackgan.features import SIDE, FeatureNetwork, brought_to_size, load_lite
 from train.data import DataError, PhotoData
 from train.files import write_atomically
-from train.loop import make_discriminator
+from train.loop import load_state, make_discriminator
 from train.recipes import Recipe
 
 BATCH = 16
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 NAMES = {"lite0": "EfficientNet-Lite0", "inception": "Inception-v3 (FID weights)"}  # --features
 
 
@@ -40,8 +41,8 @@ def load_discriminator(run: str | Path) -> FeatureNetwork:
     try:
         about = json.loads((Path(run) / "config.json").read_text())
         recipe, config = Recipe(**about["recipe"]), StackGANConfig(**about["config"])
-        state = torch.load(Path(run) / "state.pt", map_location="cpu", weights_only=True)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, UnpicklingError) as error:
+        state = load_state(Path(run) / "state.pt", "cpu")
+    except UNREADABLE as error:
         raise ValueError(f"{run} holds no run of train.stage1 or train.stage2: {error}") from error
     side = config.sketch_resolution if about["stage"] == "stage1" else config.resolution
     network = make_discriminator(recipe, config, side, device)
@@ -85,13 +86,16 @@ def shrunk(images: Tensor, side: int = 64) -> Tensor:
     return brought_to_size(F.interpolate(images, (side, side), mode="area"))
 
 
-def through_64(network: FeatureNetwork) -> FeatureNetwork:
-    """The network seeing every picture as a sketch can hold it: shapes and colours without detail."""
+class Through64(FeatureNetwork):
+    """A network seeing every picture as a sketch can hold it: shapes and colours without detail."""
 
-    def see(images: Tensor) -> Tensor:
-        return network(shrunk(images))
+    def __init__(self, network: FeatureNetwork):
+        super().__init__(f"{network.name}-64", network, network.dim, SIDE, network.device)
 
-    return FeatureNetwork(f"{network.name}-64", see, network.dim, SIDE, network.device)
+    def __call__(self, images: Tensor) -> Tensor:
+        """(N, 3, S, S) → (N, dim). Sketches are to be given as they are: enlarged before, they would
+        be averaged once more than the photographs they are compared with."""
+        return self.network(shrunk(images))
 
 
 def photos(data: PhotoData, rows: Iterable[int], batch: int = BATCH) -> Iterator[Tensor]:
@@ -118,7 +122,7 @@ def photo_features(
         known = np.load(path)
     except FileNotFoundError:
         known = np.full(shape, math.nan, np.float32)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path} is damaged, remove it: {error}") from error
     if known.shape != shape:
         raise DataError(f"{path} holds {known.shape} features, not {shape}: remove it")

@@ -16,6 +16,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import NamedTuple, Protocol
 
 import torch
@@ -170,8 +171,9 @@ class Trainer:
                 else adversarial.new_zeros(())
             )
             g_loss = weight * adversarial + recipe.kl_weight * kl + drawn.distance
-            if learns:
-                self._learn(self.generator, self.g_optimizer, g_loss)
+        # Out of autocast, which would round the gradients of what was kept out of it on the way here.
+        if learns:
+            self._learn(self.generator, self.g_optimizer, g_loss)
 
         self.step += 1
         self.images += recipe.batch
@@ -295,10 +297,11 @@ class Trainer:
             if not all(p.isfinite().all() for p in network.parameters()):
                 raise FloatingPointError(self._not_finite("weights"))
         if self.rank == 0:
-            grid = self.samples()
-            grid.save(self.out / f"grid-{self.images // 1000:06d}k.png")
+            # The grid last: whatever it fails at, what was learned is kept.
             save_model(self.average, self.out / "model")
             write_atomically(self.out / "state.pt", lambda path: torch.save(self._state(), path))
+            grid = self.samples()
+            grid.save(self.out / f"grid-{self.images // 1000:06d}k.png")
         self.accelerator.wait_for_everyone()
 
     def samples(self, count: int = 32):
@@ -317,9 +320,7 @@ class Trainer:
         path = self.out / "state.pt"
         if not path.exists():
             raise FileNotFoundError(f"nothing to resume: {path} does not exist")
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["format"] != STATE_FORMAT:
-            raise ValueError(f"{path} has format {state['format']}, {STATE_FORMAT} is needed")
+        state = load_state(path, self.device)
         try:
             for network in ("model", "average", "discriminator"):
                 getattr(self, network).load_state_dict(state[network])
@@ -345,7 +346,7 @@ class Trainer:
         """
         state_file = Path(source) / "state.pt"
         if state_file.exists():
-            state = torch.load(state_file, map_location=self.device, weights_only=True)
+            state = load_state(state_file, self.device)
             config = json.loads((Path(source) / "config.json").read_text())["config"]
         else:
             trained = StackGAN.from_pretrained(source)
@@ -443,6 +444,7 @@ class Trainer:
             "seed": self.seed,
             "data": str(self.data_folder),
             "train_photos": len(self.data.train),
+            "photos_fingerprint": self.data.fingerprint,
             "precision": self.precision,
             "processes": self.processes,
             "torch": torch.__version__,
@@ -458,7 +460,8 @@ class Trainer:
         path = self.out / "stats.jsonl"
         if self.rank == 0 and path.exists():
             lines = path.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if json.loads(line)["images"] <= images]
+            kept = [line for line in lines if line.endswith("}\n")]  # a full disk cuts the last
+            kept = [line for line in kept if json.loads(line)["images"] <= images]
             write_atomically(path, lambda new: new.write_text("".join(kept)))
 
     def _agree(self, done: bool) -> bool:
@@ -486,6 +489,18 @@ class Trainer:
         from torch.utils.tensorboard import SummaryWriter  # an optional package
 
         return SummaryWriter(self.out)
+
+
+def load_state(path: Path, device: torch.device | str) -> dict:
+    """What `Trainer.snapshot` wrote. Raises ValueError, in words, for a file that is something else."""
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        version = state["format"]
+    except (RuntimeError, EOFError, UnpicklingError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged, or no run's state: {type(error).__name__}") from error
+    if version != STATE_FORMAT:
+        raise ValueError(f"{path} has format {version}, {STATE_FORMAT} is needed")
+    return state
 
 
 def make_discriminator(

@@ -83,7 +83,8 @@ def kid(features: Tensor, reference: Tensor, seed: int = 0, subsets: int = 50) -
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # torchmetrics draws the subsets from the global generator
         mean, deviation = (float(x) for x in metric.compute())
-    half = Z95 * deviation * (size / (count - size)) ** 0.5
+    # The second part is that of the subsets, of which there are few.
+    half = Z95 * deviation * (size / (count - size) + 1 / subsets) ** 0.5
     return Score(mean, (mean - half, mean + half), len(features))
 
 
@@ -178,15 +179,17 @@ def ranks_first(
 
     pictures, own: (N, D) vectors of pictures and of their captions, compared by cosine.
     groups (N,), pool (M, D), pool_groups (M,): captions of other photos to choose from, one a
-    photo; the `among` − 1 of picture i are a function of i alone. → (N,) of 0 and 1.
+    photo; the `among` − 1 of picture i are a function of i alone. Another photo's caption that says
+    the same in the same words is no wrong one, and is left out. → (N,) of 0 and 1.
     """
     pictures, own, pool = (nn.functional.normalize(x, dim=1) for x in (pictures, own, pool))
     right = (pictures * own).sum(1)
     wrong = pictures @ pool.T  # (N, M)
+    same = own @ pool.T > 1 - 1e-5
     first = torch.zeros(len(pictures), dtype=torch.float64)
     for i in range(len(pictures)):
         order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(i))
-        others = order[pool_groups[order] != groups[i]][: among - 1]
+        others = order[(pool_groups[order] != groups[i]) & ~same[i, order]][: among - 1]
         first[i] = bool((wrong[i, others] < right[i]).all())
     return first
 

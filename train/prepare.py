@@ -73,8 +73,10 @@ def prepare(
     skipped: list[str] = []
     layout, photos = open_source(source, skipped.append)
     photos = photos[:limit]
-    # Before the photographs, which take minutes: an encoder that cannot be had is told at once.
+    # Before the photographs, which take minutes: what cannot be had is told at once.
     encode = encode or load_encoder(encoder, embedding_dim)
+    _check_vectors(encode(["a picture"]), 1, embedding_dim)
+    _split([p.class_name for p in photos], split, validation, seed)
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -155,8 +157,7 @@ def _write_embeddings(folder, captions, is_validation, encode, dim) -> tuple[lis
     for start in tqdm(range(0, len(flat), 1024), desc="captions", unit="×1024", disable=None):
         encoded.append(np.asarray(encode(flat[start : start + 1024]), dtype=np.float32))
     vectors = np.concatenate(encoded)
-    if vectors.shape != (len(flat), dim):
-        raise ValueError(f"the encoder gave {vectors.shape}, expected {(len(flat), dim)}")
+    _check_vectors(vectors, len(flat), dim)
     counts = [len(texts) for texts in captions]
     most = max(counts)
     array = _new_array(folder / "embeddings.npy", (len(captions), most, dim), np.float16)
@@ -168,7 +169,15 @@ def _write_embeddings(folder, captions, is_validation, encode, dim) -> tuple[lis
     array.flush()
     train = vectors[np.repeat(~is_validation, counts)]
     mean = train.mean(axis=0)
-    return [float(m) for m in mean], float((train - mean).std())
+    scale = float((train - mean).std())
+    if scale < 1e-4:
+        raise SourceError("all captions to learn from say the same: there is nothing to tell apart")
+    return [float(m) for m in mean], scale
+
+
+def _check_vectors(vectors, count: int, dim: int) -> None:
+    if np.shape(vectors) != (count, dim):
+        raise ValueError(f"the encoder gave {np.shape(vectors)}, expected {(count, dim)}")
 
 
 def _split(class_names: list[str], split: str, share: float, seed: int) -> np.ndarray:
@@ -178,10 +187,9 @@ def _split(class_names: list[str], split: str, share: float, seed: int) -> np.nd
     groups = np.unique(keys)
     if split == "class" and len(groups) < 2 and share:
         raise SourceError("a class-disjoint split needs two classes or more: use --split random")
-    kept = random.permutation(groups)[: round(share * len(groups)) if share else 0]
-    if share and not len(kept):
-        kept = random.permutation(groups)[: min(1, len(groups) - 1)]
-    return np.isin(keys, kept)
+    # Of a share above nought at least one, and at least one to learn from.
+    count = min(max(1, round(share * len(groups))), len(groups) - 1) if share else 0
+    return np.isin(keys, random.permutation(groups)[:count])
 
 
 def _usable(captions: tuple[str, ...]) -> list[str]:
@@ -255,6 +263,9 @@ def main(argv: list[str] | None = None) -> int:
         )
     except (OSError, ValueError) as error:  # SourceError is one
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"error: {error.msg}", file=sys.stderr)
         return 2
     for problem in meta["skipped"][:20]:
         print(f"skipped {problem}", file=sys.stderr)

@@ -45,6 +45,10 @@ class Recipe:
             "batch": (self.batch >= 1, "is a whole number from 1"),
             "epochs": (self.epochs >= 1, "is a whole number from 1"),
             "halve_every": (self.halve_every >= 1, "is a whole number of epochs from 1"),
+            "learning_rate": (self.learning_rate > 0, "is more than 0"),
+            "ema_half_life": (self.ema_half_life >= 0, "is a number of images from 0"),
+            "channel_growth": (self.channel_growth >= 1, "is a whole number from 1"),
+            "pair_share": (0 <= self.pair_share <= 1, "is a share from 0 to 1"),
             "discriminator": (self.discriminator in ("paper", "features"), "is paper or features"),
             "loss": (self.loss in ("cross-entropy", "hinge"), "is cross-entropy or hinge"),
             # Halved again and again, each map has to come to the 4×4 that a head decides on.

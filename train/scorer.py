@@ -92,7 +92,9 @@ def _held_out(classes: Tensor, draw: torch.Generator) -> Tensor:
     names = classes.unique()
     if len(names) >= 10:
         kept = names[torch.randperm(len(names), generator=draw)[: len(names) // 10]]
-        return torch.isin(classes, kept)
+        held = torch.isin(classes, kept)
+        if held.sum() >= 2:  # one alone has nothing to be told from
+            return held
     held = torch.zeros(len(classes), dtype=torch.bool)
     held[torch.randperm(len(classes), generator=draw)[: max(2, len(classes) // 10)]] = True
     return held
@@ -143,7 +145,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error.msg}", file=sys.stderr)
         return 2
     print(
-        f"{args.out}: {len(rows)} photographs, {NAMES.get(network.name, network.name)} features; on classes kept aside "
+        f"{args.out}: {len(rows)} photographs, {NAMES.get(network.name, network.name)} features; on those kept aside "
         f"a photograph's own caption ranks first among at most {AMONG} in {rate:.3f}"
     )
     return 0

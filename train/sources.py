@@ -225,7 +225,10 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict]]:
 
     # Spreadsheets write a byte-order mark, or another encoding.
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        yield from enumerate(csv.DictReader(file), start=2)
+        try:
+            yield from enumerate(csv.DictReader(file), start=2)
+        except csv.Error as error:  # a stray quotation mark swallows what follows
+            raise SourceError(f"{path} is no table: {error}") from error
 
 
 def _rgb(picture: Image.Image) -> Image.Image:

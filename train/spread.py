@@ -13,13 +13,14 @@ from stackgan import latents
 from stackgan.features import FeatureNetwork, brought_to_size
 from stackgan.latents import Noise
 from stackgan.pipeline import Inputs, Pipeline
-from train.metrics import Score, mean_score
+from train.metrics import Score, mean_score, missing
 from train.texts import Texts
 
 CAPTIONS = 8  # how many sentences are drawn again and again
 SEEDS = 8  # pictures of each
 PATHS = 6  # pairs of sentences
 FRAMES = 9  # pictures from one to the other, both included
+STEP_RATIO = "interpolation_step_ratio"
 
 Drawn = dict[str, Tensor]  # "pictures" and, of two stages, "stage1": (N, 3, S, S) in [−1, 1]
 
@@ -92,6 +93,8 @@ def smoothness(
     pipeline: Pipeline, texts: Texts, network: FeatureNetwork, seed: int = 0
 ) -> dict[str, dict[str, Score]]:
     """Largest over mean step from one sentence to another, z fixed (Fig. 8). Samples are ways."""
+    if texts.distinct < 2:
+        return {STEP_RATIO: {"pictures": missing("fewer than two captions")}}
     seed %= latents.MAX_SEED + 1
     ends = texts.embeddings[: 2 * min(PATHS, texts.distinct // 2)].split(2)
     z = latents.noise([seed] * FRAMES, pipeline.config.noise_dim)
@@ -101,7 +104,7 @@ def smoothness(
     return _measured(
         ways,
         lambda embeddings: draw(pipeline, embeddings, Noise(z)),
-        {"interpolation_step_ratio": lambda images: step_ratio(network(images))},
+        {STEP_RATIO: lambda images: step_ratio(network(images))},
         "interpolation",
     )
 
