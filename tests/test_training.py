@@ -252,6 +252,10 @@ def test_a_resumed_stage2_can_take_a_newer_stage1(
     *_, start, rest = commands_of(out, tmp_path / "checkpoint", monkeypatch)
     assert f"--stage1 {stage1_run} --out" in start
     assert rest.endswith(f"{out} --resume --stage1 {tmp_path / 'newer'} --images 8")
+    # Stage-I goes on meanwhile; the card tells what it was when it was taken.
+    assert stage1.main(["--out", str(tmp_path / "newer"), "--resume", "--images", "16"]) == 0
+    [first, *_] = commands_of(out, tmp_path / "checkpoint", monkeypatch)
+    assert first.endswith("--images 12")
     assert run1(arrays, tmp_path / "wider", *recipe, "--stage1-width", "8", "--images", "4") == 0
     command[command.index("--stage1") + 1] = str(tmp_path / "wider")
     assert stage2.main(command) == 2

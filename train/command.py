@@ -13,7 +13,7 @@ import torch
 from stackgan.config import SIZES, StackGANConfig
 from stackgan.model import CheckpointError, StackGAN
 from train.data import DataError, read_meta
-from train.loop import Trainer
+from train.loop import Trainer, load_state
 from train.recipes import FIELDS, RECIPES, Recipe
 
 # What may be changed in a size from the command line; Stage-I's width is settled before Stage-II.
@@ -176,7 +176,7 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
                 f"{args.stage1} was trained on {model.config.encoder} embeddings, {args.data} holds "
                 f"{meta['encoder']}'s: prepare the data with --encoder {model.config.encoder}"
             )
-        settings["stage1"] = args.stage1
+        settings |= {"stage1": args.stage1, "stage1_at": images_seen(args.stage1)}
     stage = stage_class(recipe, model.config)
     if args.begin_with:
         settings["begin_with"] = args.begin_with
@@ -224,7 +224,16 @@ def resumed(
     config = StackGANConfig(**saved["config"])
     saved_recipe = Recipe(**saved["recipe"])
     recipe = replace(saved_recipe, **(changed or {}))
-    kept = ("recipe_name", "size", "stage1", "begin_with", "begun_at", "changes", "until")
+    kept = (
+        "recipe_name",
+        "size",
+        "stage1",
+        "stage1_at",
+        "begin_with",
+        "begun_at",
+        "changes",
+        "until",
+    )
     extra = {k: saved[k] for k in kept if k in saved}
     trainer = Trainer(
         stage_class(recipe, config),
@@ -243,7 +252,8 @@ def resumed(
     before = {k: was[k] for k in other}
     if stage1:
         newer = trained_stage1(stage1)
-        if not torch.equal(newer.embedding_norm.mean, trainer.model.embedding_norm.mean.cpu()):
+        means = newer.embedding_norm.mean, trainer.model.embedding_norm.mean.cpu()
+        if not torch.allclose(*means, rtol=1e-2, atol=1e-3):  # a checkpoint's are rounded
             raise ValueError(f"{stage1} reads other captions than the Stage-I {out} began with")
         try:
             for network in (trainer.model, trainer.average):
@@ -254,6 +264,7 @@ def resumed(
             ) from error
         before["stage1"] = saved["stage1"]
         trainer.settings["stage1"] = other["stage1"] = stage1
+        trainer.settings["stage1_at"] = images_seen(stage1)
         trainer.snapshot()  # before config.json says so: a run that is killed now has exchanged it
     if other:
         change = {"images": trainer.images, "from": before, "to": other}
@@ -278,6 +289,12 @@ def trained_stage1(stage1: str) -> StackGAN:
     """The model of a run's folder, or of a checkpoint."""
     run = Path(stage1) / "model"
     return StackGAN.from_pretrained(run if run.is_dir() else stage1)
+
+
+def images_seen(run: str | Path) -> int | None:
+    """How many a run had seen when it last wrote its state; None of a checkpoint."""
+    path = Path(run) / "state.pt"
+    return load_state(path, "cpu")["images"] if path.exists() else None
 
 
 def _seeded(config: StackGANConfig, seed: int) -> StackGAN:

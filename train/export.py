@@ -108,7 +108,7 @@ def _history(run: Path) -> list[dict]:
     steps = _lineage(run)
     earlier = steps[-1]["stage1"]
     if earlier and (Path(earlier) / "stats.jsonl").exists():
-        return [*_lineage(Path(earlier)), *steps]
+        return [*_lineage(Path(earlier), steps[-1]["stage1_at"]), *steps]
     return steps
 
 
@@ -122,19 +122,23 @@ def _lineage(run: Path, until: int | None = None) -> list[dict]:
         raise CheckpointError(
             f"{run} is no folder of train.stage1 or train.stage2: {error}"
         ) from error
+    images = until or last["images"]  # a state may be saved between two lines
     source = Path(config.get("begin_with", ""))
     begun_at = config.get("begun_at")
     earlier = _lineage(source, begun_at) if begun_at and (source / "stats.jsonl").exists() else []
-    title = "Stage-" + "I" * int(config["stage"][-1]) + (f", earlier ({run})" if until else "")
+    for step in earlier:
+        step["title"] = step["title"].partition(",")[0] + f", earlier ({step['run']})"
     step = {
-        "title": title,
-        "images": last["images"],
+        "run": run,
+        "title": "Stage-" + "I" * int(config["stage"][-1]),
+        "images": images,
         "seconds": last["seconds"],
         "train_photos": config["train_photos"],
         "hardware": config["hardware"],
         "data": config["data"],
         "stage1": config.get("stage1"),
-        "command": "\n".join(_commands(run, config, last["images"])),
+        "stage1_at": config.get("stage1_at"),
+        "command": "\n".join(_commands(run, config, images)),
     }
     return [*earlier, step]
 
