@@ -68,6 +68,12 @@ def save_png(picture: Image.Image, path: str | Path, settings: dict | None = Non
     picture.save(path, format="PNG", pnginfo=info)
 
 
+def with_settings(picture: Image.Image, settings: dict) -> Image.Image:
+    """The picture for somebody else to write as a PNG: what its info holds is to go along."""
+    picture.info[METADATA_KEY] = json.dumps(settings, ensure_ascii=False)
+    return picture
+
+
 def read_settings(path: str | Path) -> dict | None:
     """The settings inside a PNG that `save_png` wrote; None for any other picture."""
     with Image.open(path) as picture:

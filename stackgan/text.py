@@ -18,13 +18,22 @@ MAX_CAPTION_CHARACTERS = 500  # far beyond what people write of one picture; a p
 CACHED_CAPTIONS = 2048  # 3 MiB at 384 dimensions
 
 
+def echoed(value: object) -> str:
+    """What somebody sent, as an error's message repeats it: short, whatever it was."""
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
 def clean_caption(caption: str) -> str:
     """The caption with its white space folded.
 
-    Raises ValueError, worded for the person who typed it, when nothing is left or it is too long.
+    Raises ValueError, worded for the person who typed it, when nothing is left, when it is too long
+    and when it is no text that can be written.
     """
     if not isinstance(caption, str):
-        raise ValueError(f"a caption is a sentence, not {type(caption).__name__}: {caption!r}")
+        raise ValueError(
+            f"a caption is a sentence, not {type(caption).__name__}: {echoed(caption)}"
+        )
     caption = " ".join(caption.split())
     if not any(character.isalnum() for character in caption):
         raise ValueError("the caption is empty: describe the picture in a sentence")
@@ -33,6 +42,11 @@ def clean_caption(caption: str) -> str:
             f"the caption has {len(caption)} characters, {MAX_CAPTION_CHARACTERS} are the limit: "
             "one sentence is enough"
         )
+    try:
+        caption.encode()
+    except UnicodeEncodeError as error:  # a lone surrogate, which JSON can bring
+        broken = echoed(caption[error.start])
+        raise ValueError(f"the caption holds half a character, {broken}: type it again") from error
     return caption
 
 

@@ -15,10 +15,18 @@ class CountingModel:
         return torch.stack([torch.full((4,), float(len(c))) for c in captions])
 
 
-@pytest.mark.parametrize("caption", ["", "   ", "?!…", "x" * (MAX_CAPTION_CHARACTERS + 1), 7])
+@pytest.mark.parametrize(
+    "caption",
+    [
+        *("", "   ", "?!…", "x" * (MAX_CAPTION_CHARACTERS + 1)),
+        *(7, ["flower"] * 1000, "a red flower \ud83d"),
+    ],
+)
 def test_unusable_captions_are_explained(caption):
-    with pytest.raises(ValueError, match="caption"):
+    with pytest.raises(ValueError, match="caption") as error:
         clean_caption(caption)
+    assert not isinstance(error.value, UnicodeError)
+    assert len(str(error.value).encode()) < 200
 
 
 def test_white_space_is_folded():

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite compiled by OpenVINO for the CPU: the same features, several times as fast."""
+"""EfficientNet-Lite compiled by OpenVINO for the CPU: the same features, about twice as fast."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from stackgan.images import save_png, to_pictures
 from stackgan.pipeline import Inputs, Pipeline
 from stackgan.ui import about_text, checks, examples
 from stackgan.ui.checkpoints import Checkpoints
+from stackgan.ui.controls import exchange_examples, report_html
 from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, endpoint
 from stackgan.ui.files import file_name, new_folder, write_pngs
 from stackgan.ui.plots import AMPLIFIED, difference, gaussian_svg, grey_levels
@@ -167,7 +168,7 @@ class About:
                 sketch = _image("Stage-I · sketch", "about-sketch", "sketch")
                 picture = _image("Stage-II · picture", "about-picture")
                 change = _image("What Stage-II changed", "about-difference")
-            added = gr.HTML(padding=False, elem_classes="report")
+            added = report_html(padding=False)
             gr.Markdown(about_text.TEXT_TWICE)
             other = gr.Textbox(
                 label="What Stage-II reads instead, in the third picture",
@@ -179,7 +180,7 @@ class About:
                 again = _image("Reads the caption", "about-with")
                 without = _image("Reads no words", "about-without")
                 instead = _image("Reads other words", "about-instead")
-            compared = gr.HTML(padding=False, elem_classes="report")
+            compared = report_html(padding=False)
             gr.Markdown(about_text.LOSSES, latex_delimiters=EQUATIONS)
             gr.Markdown(about_text.REST)
 
@@ -196,7 +197,7 @@ class About:
             **ONE_AT_A_TIME,
             **PRIVATE,
         )
-        chooser.change(_offer, [chooser, caption, other], [caption, other], queue=False, **PRIVATE)
+        exchange_examples(chooser, [caption, other], _first_two)
 
 
 def _image(label: str, elem_id: str, *classes: str) -> gr.Image:
@@ -216,14 +217,6 @@ def _image(label: str, elem_id: str, *classes: str) -> gr.Image:
 def _first_two(checkpoint: str) -> tuple[str, str]:
     captions = [*examples.captions(checkpoint)[:2], "", ""]
     return captions[0], captions[1]
-
-
-def _offer(checkpoint: str, caption: str, other: str) -> tuple[str, str]:
-    first, second = _first_two(checkpoint)
-    return (
-        examples.replaced(caption, checkpoint, [first]),
-        examples.replaced(other, checkpoint, [second]),
-    )
 
 
 def _nearest(pipeline: Pipeline, inputs: Inputs) -> str:

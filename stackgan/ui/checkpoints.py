@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stackgan.model import CHECKPOINTS, StackGAN, bundled, find_checkpoint
 from stackgan.pipeline import Pipeline
-from stackgan.text import load_encoder
+from stackgan.text import echoed, load_encoder
 from stackgan.ui.events import WhileWanted
 
 Encoder = Callable[[Sequence[str]], Tensor]
@@ -47,7 +47,9 @@ class Checkpoints:
         """
         name = name or self.names[0]
         if not isinstance(name, str) or name not in self._sources:
-            raise ValueError(f"there is no checkpoint {name!r} here; choose from {self.names}")
+            raise ValueError(
+                f"there is no checkpoint {echoed(name)} here; choose from {self.names}"
+            )
         with self._lock:
             if name not in self._pipelines:
                 model = StackGAN.from_pretrained(self._sources[name])

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import gradio as gr
 
 from stackgan.latents import MAX_SEED
+from stackgan.text import echoed
 
 FRESH_SEEDS = 1_000_000  # fresh seeds stay short enough to read out and note down
 
@@ -30,14 +31,14 @@ def errors_in_words() -> Iterator[None]:
 def number(value: object, what: str, low: float, high: float) -> float:
     """`value` as a finite number from `low` to `high`; ValueError naming `what` otherwise."""
     if not _is_number(value) or not low <= value <= high:
-        raise ValueError(f"{what} is a number from {low:g} to {high:g}, not {_shown(value)}")
+        raise ValueError(f"{what} is a number from {low:g} to {high:g}, not {echoed(value)}")
     return float(value)
 
 
 def whole(value: object, what: str, low: int, high: int) -> int:
     """`value` as a whole number from `low` to `high`; 7.0 is 7. ValueError otherwise."""
     if not _is_number(value) or not low <= value <= high or value != int(value):
-        raise ValueError(f"{what} is a whole number from {low} to {high}, not {_shown(value)}")
+        raise ValueError(f"{what} is a whole number from {low} to {high}, not {echoed(value)}")
     return int(value)
 
 
@@ -57,8 +58,3 @@ def seeds_from(first: int, count: int) -> list[int]:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _shown(value: object) -> str:
-    text = "nothing" if value is None else repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable, Sequence
 
 import gradio as gr
 
 from stackgan.latents import MAX_TRUNCATION
-from stackgan.ui import checks
+from stackgan.ui import checks, examples
 from stackgan.ui.events import PRIVATE
 
 ROLL = f"Math.floor(Math.random() * {checks.FRESH_SEEDS})"
@@ -79,6 +80,58 @@ def stage_image(stage: str, elem_id: str | None, alt_text: str, **options: objec
         elem_id=elem_id,
         elem_classes=["stage", stage],
         **options,
+    )
+
+
+def report_html(text: str = "", elem_id: str | None = None, **options: object) -> gr.HTML:
+    """What a tab says about its pictures, read out when it changes."""
+    return gr.HTML(
+        text,
+        js_on_load="element.setAttribute('role', 'status')",
+        elem_id=elem_id,
+        elem_classes="report",
+        **options,
+    )
+
+
+def offer_examples(
+    chooser: gr.Dropdown, dataset: gr.Dataset, rows: Callable[[str], list[list[str]]]
+) -> None:
+    """Offer the examples of the checkpoint that `chooser` holds: `rows` of its name."""
+
+    def offered(checkpoint: str) -> gr.Dataset:
+        samples = rows(checkpoint)
+        return gr.Dataset(samples=samples, visible=bool(samples))
+
+    chooser.change(offered, chooser, dataset, queue=False, show_progress="hidden", **PRIVATE)
+
+
+def exchange_examples(
+    chooser: gr.Dropdown, boxes: Sequence[gr.Textbox], first: Callable[[str], Sequence[str]]
+) -> None:
+    """Where the visitor chooses a checkpoint, exchange examples of another subject in the `boxes`.
+
+    `first` gives, by a checkpoint's name, the caption that each box begins with. A checkpoint that
+    comes with a link, a PNG or history brings its own captions.
+    """
+
+    def exchanged(checkpoint: str, *captions: str) -> dict:
+        pairs = zip(captions, first(checkpoint), strict=True)
+        texts = [examples.replaced(caption, checkpoint, own) for caption, own in pairs]
+        return {
+            # What stays is not written again: somebody may be typing.
+            box: gr.skip() if text == caption else text
+            for box, text, caption in zip(boxes, texts, captions, strict=True)
+        }
+
+    chooser.input(
+        exchanged,
+        [chooser, *boxes],
+        boxes,
+        queue=False,
+        trigger_mode="always_last",
+        show_progress="hidden",
+        **PRIVATE,
     )
 
 

@@ -98,9 +98,14 @@ def spelled_out(pattern: str) -> Iterator[str]:
     )
 
 
-def replaced(caption: str, checkpoint: str, offered: list[str]) -> str:
-    """The caption for another checkpoint: an example of another subject gives way to the first of
-    those `offered`, and all else stays, whether typed or brought by a link or by history."""
+def first(offered: list[str]) -> str:
+    """What a caption's box begins with where these are offered."""
+    return offered[0] if offered else ""
+
+
+def replaced(caption: str, checkpoint: str, own: str) -> str:
+    """The caption for another checkpoint: an example of another subject gives way to its `own`, if
+    it has one, and what somebody typed stays."""
     of_others = {
         sentence
         for table in (CAPTIONS, PAIRS, WORDS)
@@ -109,7 +114,7 @@ def replaced(caption: str, checkpoint: str, offered: list[str]) -> str:
         for row in rows
         for sentence in ([row] if isinstance(row, str) else row)
     }
-    return offered[0] if offered and caption in of_others else caption
+    return own if own and caption in of_others else caption
 
 
 def _about(table: dict[str, list], checkpoint: str) -> list:

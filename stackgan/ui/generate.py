@@ -7,7 +7,7 @@ import gradio as gr
 
 from stackgan.latents import MAX_TRUNCATION
 from stackgan.ui import checks, drawing, examples
-from stackgan.ui.controls import ROLL, chosen_epsilon
+from stackgan.ui.controls import ROLL, chosen_epsilon, exchange_examples, offer_examples
 from stackgan.ui.drawing import Drawing
 from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, endpoint
 from stackgan.ui.files import served
@@ -63,6 +63,7 @@ class Generate(Tab):
             "checkpoint": checkpoint,
             "best_of": best_of,
         }
+        before = None
         with checks.errors_in_words():
             for drawn in self._drawings(
                 caption,
@@ -73,7 +74,8 @@ class Generate(Tab):
                 checkpoint,
                 best_of,
             ):
-                yield shown(self.name, values, drawn)
+                yield shown(self.name, values, drawn, before)
+                before = drawn
 
     def resample_z(
         self, caption, seed, hold, samples, truncation, mean, epsilon_seed, checkpoint, best_of=1
@@ -193,16 +195,18 @@ class Generate(Tab):
         }
         self.record = at.record
         self.pictures = [at.sketch, at.grid]
-        self._shown = [getattr(at, name) for name in Shown._fields]
-        # Progress lies over Stage-II alone, so that the sketch is seen while the picture is drawn.
-        self._options = {
+        self.draws = {
+            "fn": self.draw,
+            "inputs": list(self.controls.values()),
+            "outputs": [getattr(at, name) for name in Shown._fields],
+            # Progress lies over Stage-II alone: the sketch is seen while the picture is drawn.
+            "show_progress_on": [at.picture, at.before_after],
             **ONE_AT_A_TIME,
             **PRIVATE,
-            "show_progress_on": [at.picture, at.before_after],
         }
-        self._draw_on([at.generate.click, at.caption.submit], self.draw)
-        self._draw_on(at.resample_z.click, self.resample_z)
-        self._draw_on(at.resample_epsilon.click, self.resample_epsilon)
+        gr.on([at.generate.click, at.caption.submit], **self.draws)
+        at.resample_z.click(**{**self.draws, "fn": self.resample_z})
+        at.resample_epsilon.click(**{**self.draws, "fn": self.resample_epsilon})
         picked = at.examples.click(
             lambda row: row[0], at.examples, at.caption, queue=False, **PRIVATE
         )
@@ -210,17 +214,6 @@ class Generate(Tab):
         self._connect_views(at)
         self._connect_choices(at, chooser)
         endpoint(self.api, "generate")
-
-    def draw_after(self, event: gr.events.Dependency) -> None:
-        """Draw with the controls as they stand once `event` is done."""
-        self._draw_on(event.then, self.draw)
-
-    def _draw_on(self, triggers, handler) -> None:
-        inputs = list(self.controls.values())
-        if callable(triggers):
-            triggers(handler, inputs, self._shown, **self._options)
-        else:
-            gr.on(triggers, handler, inputs, self._shown, **self._options)
 
     def _connect_views(self, at: Layout) -> None:
         """Which picture is seen large, and how; none of it needs the model."""
@@ -248,8 +241,10 @@ class Generate(Tab):
         )
         at.samples.input(None, [at.samples, at.best_of], at.best_of, js=GIVE_WAY)
         at.best_of.input(None, [at.best_of, at.samples], at.samples, js=GIVE_WAY)
-        offered = [at.examples, at.caption]
-        chooser.change(_offer, [chooser, at.caption], offered, queue=False, **PRIVATE)
+        offer_examples(chooser, at.examples, lambda name: samples_of(examples.captions(name)))
+        exchange_examples(
+            chooser, [at.caption], lambda name: [examples.first(examples.captions(name))]
+        )
         # Without triggers: when the page is opened, and when another checkpoint is chosen.
         gr.on(None, self.offer_ranking, chooser, at.best_of, queue=False, **PRIVATE)
 
@@ -263,9 +258,3 @@ class Generate(Tab):
 
 def _seen(view: str) -> tuple:
     return gr.Row(visible=view == SIDE_BY_SIDE), gr.Column(visible=view == BEFORE_AFTER)
-
-
-def _offer(checkpoint: str, caption: str) -> tuple:
-    offered = examples.captions(checkpoint)
-    dataset = gr.Dataset(samples=samples_of(offered), visible=bool(offered))
-    return dataset, examples.replaced(caption, checkpoint, offered)

@@ -8,7 +8,12 @@ import gradio as gr
 
 from stackgan.text import MAX_CAPTION_CHARACTERS
 from stackgan.ui import examples
-from stackgan.ui.controls import seed_and_dice, stage_image, truncation_and_epsilon
+from stackgan.ui.controls import (
+    report_html,
+    seed_and_dice,
+    stage_image,
+    truncation_and_epsilon,
+)
 from stackgan.ui.generate_report import WAITING
 from stackgan.ui.tab import record_component
 
@@ -58,7 +63,7 @@ def lay_out(offered: list[str]) -> Layout:
     with gr.Row(equal_height=True):
         parts["caption"] = gr.Textbox(
             label=f"Caption: one sentence, at most {MAX_CAPTION_CHARACTERS} characters",
-            value=offered[0] if offered else "",
+            value=examples.first(offered),
             placeholder="Describe the picture in a sentence",
             max_lines=4,
             scale=6,
@@ -135,12 +140,7 @@ def _results() -> dict:
         parts["save_picture"] = gr.DownloadButton(
             "Download picture", interactive=False, min_width=140, elem_id="save-picture"
         )
-    parts["report"] = gr.HTML(
-        WAITING,
-        js_on_load="element.setAttribute('role', 'status')",  # read out when it changes
-        elem_id="report",
-        elem_classes="report",
-    )
+    parts["report"] = report_html(WAITING, "report")
     return parts
 
 
@@ -149,7 +149,8 @@ def _controls() -> dict:
     parts["seed"], parts["dice"] = seed_and_dice("Seed of z", "seed")
     parts["hold"] = gr.Checkbox(
         label="Hold the noise",
-        info="The same seed at every press, so that only the words change.",
+        info="The same seed at every press, so that only the words change. "
+        "With Best of, click a picture to hold its noise.",
         elem_id="hold",
     )
     parts["samples"] = gr.Slider(1, MAX_SAMPLES, 1, step=1, label="Samples", elem_id="samples")

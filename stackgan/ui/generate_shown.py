@@ -20,9 +20,9 @@ ENLARGED = 256  # pixels a side of a sketch in the before/after slider
 class Shown(NamedTuple):
     """What a drawing changes on the page, in the order of the event's outputs."""
 
-    seed: int
-    mean: bool
-    epsilon_seed: int
+    seed: Any  # these three at first alone: while it draws they are the visitor's again
+    mean: Any
+    epsilon_seed: Any
     sketch: Any  # the large pictures: an image each, and both in the before/after slider
     picture: Any
     before_after: Any
@@ -49,13 +49,17 @@ class Held(NamedTuple):
     report: str
 
 
-def shown(tab: str, values: dict, drawn: Drawing) -> Shown:
-    """A drawing as far as it got; `values` are those of the tab's controls."""
+def shown(tab: str, values: dict, drawn: Drawing, before: Drawing | None) -> Shown:
+    """A drawing as far as it got; `values` are those of the tab's controls.
+
+    `before` is what its last step showed. What has not changed since is left alone, since the
+    visitor may have picked another picture meanwhile.
+    """
+    noise = ("seed", "mean", "epsilon_seed")
+    same = before is not None and _first(before) == _first(drawn)
     return Shown(
-        values["seed"],
-        values["mean"],
-        values["epsilon_seed"],
-        *_large(drawn, 0),
+        *(values[name] if before is None else gr.skip() for name in noise),
+        *([gr.skip()] * 3 if same else _large(drawn, 0)),
         _grid(drawn),
         _download(drawn.sketches if drawn.done else (), "sketch", "sketches"),
         _download(drawn.pictures if drawn.done else (), "picture", "pictures"),
@@ -81,6 +85,11 @@ def held(drawn: Drawing, index: int) -> Held:
         *_large(drawn, index),
         report(drawn, index),
     )
+
+
+def _first(drawn: Drawing) -> tuple:
+    """What the large images show of a drawing unless another picture of it is picked."""
+    return drawn.settings[0], drawn.sketches[0], drawn.pictures[:1]
 
 
 def _large(drawn: Drawing, index: int) -> tuple:

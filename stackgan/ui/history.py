@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import gradio as gr
 
+from stackgan.text import echoed
 from stackgan.ui import checks
 from stackgan.ui.events import PRIVATE, SAVE_FILE
 from stackgan.ui.files import zip_results
@@ -54,13 +55,18 @@ COPY_LINK = """async (link) => {
         return 'Press Ctrl+C';
     }
 }"""
-# A file dropped anywhere goes to the upload button, instead of replacing the page in the browser.
+# The link of a tab's result follows a slider that leads through it.
+FOLLOW = """(link, place) => link.includes('?tab=%s&')
+    ? link.replace(/(?<=&%s=)[^&]*/, place) : link"""
+# A file dropped anywhere goes to the upload button, instead of replacing the page in the browser;
+# text that is dragged goes where it is dropped.
 DROP_ANYWHERE = """() => {
-    document.addEventListener('dragover', (event) => event.preventDefault());
+    const brings = (event) => event.dataTransfer?.types.includes('Files');
+    document.addEventListener('dragover', (event) => brings(event) && event.preventDefault());
     document.addEventListener('drop', (event) => {
+        if (!brings(event)) return;
         event.preventDefault();
         const input = document.querySelector('#sharing input[type=file]');
-        if (!event.dataTransfer.files.length) return;
         input.files = event.dataTransfer.files;
         input.dispatchEvent(new Event('change', { bubbles: true }));
     });
@@ -120,9 +126,7 @@ class History:
         """
         tab = self.tabs.get(str(name).lower())
         if tab is None:
-            raise ValueError(
-                f"there is no tab {str(name)[:40]!r}; there are {', '.join(self.tabs)}"
-            )
+            raise ValueError(f"there is no tab {echoed(name)}; there are {', '.join(self.tabs)}")
         values = fitted(tab.controls, values)
         return {
             self.selected: gr.Tabs(selected=tab.name.lower()),
@@ -192,6 +196,9 @@ class History:
             sources = [tab.record, stored, files, *tab.pictures]
             tab.record.change(self.keep, sources, kept, **QUIET).then(**whole)
             tab.draw_after(self.starts[name].change(lambda: None, **QUIET))
+            for place in tab.places:
+                slider, follow = tab.controls[place], FOLLOW % (name, place)
+                slider.release(None, [self.link, slider], self.link, js=follow, **PRIVATE)
         controls = {c for tab in self.tabs.values() for c in tab.controls.values()}
         shown = {tabs, self.link, *controls, *self.starts.values()}
         strip.click(self.restore, [strip, stored], shown, **PRIVATE).then(**whole)

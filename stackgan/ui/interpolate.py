@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import gradio as gr
 
 from stackgan.paths import MAX_SENTENCES
+from stackgan.text import echoed
 from stackgan.ui import checks, examples, scrubber
 from stackgan.ui import travel as travels
-from stackgan.ui.checkpoints import Checkpoints
+from stackgan.ui.controls import exchange_examples, offer_examples
 from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, SAVE_FILE
 from stackgan.ui.interpolate_api import Endpoints
 from stackgan.ui.interpolate_layout import NOISES, NUMERALS, Layout, lay_out, samples_of
@@ -28,10 +29,7 @@ class Interpolate(Tab):
     """Handlers of the tab, plain functions of what the visitor set, and its layout (`build`)."""
 
     name = "Interpolate"
-
-    def __init__(self, checkpoints: Checkpoints):
-        super().__init__(checkpoints)
-        self._draws: dict = {}  # what every event that draws hands to Gradio
+    places = ("position",)
 
     def draw(
         self,
@@ -64,7 +62,7 @@ class Interpolate(Tab):
             count = checks.whole(sentences, "the number of sentences", 2, MAX_SENTENCES)
             captions = [first, second, third, fourth, fifth][:count]
             if noise not in list(NOISES):
-                raise ValueError(f"the noise is one of {', '.join(NOISES)}, not {noise!r}")
+                raise ValueError(f"the noise is one of {', '.join(NOISES)}, not {echoed(noise)}")
             if noise != "zero" and seed is None:
                 raise ValueError("with z of a seed the seed must not be empty")
             if noise == "travelling" and end_seed is None:
@@ -167,7 +165,7 @@ class Interpolate(Tab):
             record=at.record,
         )
         self._scrubber = at.scrubber
-        self._draws = {
+        self.draws = {
             "fn": self.draw,
             "inputs": list(self.controls.values()),
             "outputs": list(shown_on),
@@ -176,7 +174,7 @@ class Interpolate(Tab):
             **PRIVATE,
         }
         submits = [sentence.submit for sentence in at.sentences]
-        at.scrubber.ask_after(gr.on([at.interpolate.click, *submits], **self._draws))
+        at.scrubber.ask_after(gr.on([at.interpolate.click, *submits], **self.draws))
         at.scrubber.connect()
         at.scrubber.asked.change(
             self.between,
@@ -195,9 +193,11 @@ class Interpolate(Tab):
         self._connect_choices(at, chooser)
         Endpoints(self.checkpoints).offer()
 
-    def draw_after(self, event: gr.events.Dependency) -> None:
-        """Draw with the controls as they stand once `event` is done."""
-        self._scrubber.ask_after(event.then(**self._draws))
+    def draw_after(self, event: gr.events.Dependency) -> gr.events.Dependency:
+        """Draw with the controls as they stand once `event` is done, then what the slider is at."""
+        drawn = super().draw_after(event)
+        self._scrubber.ask_after(drawn)
+        return drawn
 
     def _connect_choices(self, at: Layout, chooser: gr.Dropdown) -> None:
         """Controls that show, hide or fill other controls."""
@@ -209,7 +209,8 @@ class Interpolate(Tab):
         at.noise.change(_used_seeds, at.noise, of_noise, **AT_ONCE)
         path = [*at.sentences, at.count]
         self.draw_after(at.examples.click(_split, at.examples, path, **AT_ONCE))
-        chooser.change(_offer, [chooser, *at.sentences], [at.examples, *at.sentences], **AT_ONCE)
+        offer_examples(chooser, at.examples, lambda name: samples_of(examples.pairs(name)))
+        exchange_examples(chooser, at.sentences, _first_path)
 
 
 def _used_sentences(count: int) -> list:
@@ -233,11 +234,7 @@ def _split(row: list[str]) -> list:
     return [*captions, *[""] * (MAX_SENTENCES - len(captions)), len(captions)]
 
 
-def _offer(checkpoint: str, *captions: str) -> tuple:
-    offered = examples.pairs(checkpoint)
-    dataset = gr.Dataset(samples=samples_of(offered), visible=bool(offered))
-    places = [[path[min(i, len(path) - 1)] for path in offered] for i in range(MAX_SENTENCES)]
-    return dataset, *(
-        examples.replaced(caption, checkpoint, there)
-        for caption, there in zip(captions, places, strict=True)
-    )
+def _first_path(checkpoint: str) -> list[str]:
+    """A caption for every box, its last one for those that it has none for."""
+    path = (examples.pairs(checkpoint) or [("",)])[0]
+    return [path[min(i, len(path) - 1)] for i in range(MAX_SENTENCES)]

@@ -9,6 +9,7 @@ import gradio as gr
 from stackgan.latents import MAX_TRUNCATION
 from stackgan.paths import MAX_SENTENCES
 from stackgan.ui import scrubber
+from stackgan.ui.controls import report_html
 from stackgan.ui.examples import ARROW
 from stackgan.ui.tab import record_component
 from stackgan.ui.travel import MAX_FRAMES, MAX_SECONDS, film_endings
@@ -94,11 +95,10 @@ def lay_out(offered: list[tuple[str, ...]]) -> Layout:
                 alt_text="Frames side by side: Stage-I above, Stage-II below",
                 elem_id="strip",
             )
-            legend = gr.HTML(padding=False, elem_id="strip-legend")
-            report = gr.HTML(
+            legend = gr.HTML(padding=False, visible=False, elem_id="strip-legend")
+            report = report_html(
                 "<p>Once drawn, the frames are in your browser: move the slider.</p>",
-                elem_id="travel-report",
-                elem_classes="report",
+                "travel-report",
             )
         with gr.Column(scale=4, min_width=290):
             frames = gr.Slider(2, MAX_FRAMES, 17, step=1, label="Frames", elem_id="frames")

@@ -22,7 +22,7 @@ class Shown(NamedTuple):
     strip: str | None
     exact: object
     asked: object
-    legend: str
+    legend: gr.HTML
     save_strip: gr.DownloadButton
     save_film: gr.Button
     report: str
@@ -33,7 +33,7 @@ class Shown(NamedTuple):
 def shown(travel: Travel, values: dict, new: bool) -> Shown:
     """The page's outputs; `values` of the controls drew it, and `new` is the first of its yields."""
     positions = [settings["position"] for settings in travel.settings]
-    done = travel.strip is not None
+    done, legend = travel.strip is not None, _legend(travel)
     return Shown(
         sketch_frames=scrubber.frames(travel.sketches, positions),
         picture_frames=scrubber.frames(travel.pictures, positions),
@@ -41,7 +41,7 @@ def shown(travel: Travel, values: dict, new: bool) -> Shown:
         exact=[] if new else gr.skip(),
         asked=None if new else gr.skip(),
         strip=travel.strip,
-        legend=_legend(travel),
+        legend=gr.HTML(legend, visible=bool(legend)),
         save_strip=download(travel.strip),
         save_film=gr.Button(interactive=done),
         report=_report(travel),

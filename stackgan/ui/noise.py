@@ -10,11 +10,10 @@ import gradio as gr
 from PIL import Image
 from torch import Tensor
 
-from stackgan.images import to_pictures
+from stackgan.images import to_pictures, with_settings
 from stackgan.pipeline import Inputs
 from stackgan.ui import checks, examples, places
-from stackgan.ui.checkpoints import Checkpoints
-from stackgan.ui.controls import ROLL, chosen_epsilon, used
+from stackgan.ui.controls import ROLL, chosen_epsilon, exchange_examples, used
 from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, endpoint
 from stackgan.ui.files import new_folder, served, write_pngs
 from stackgan.ui.noise_layout import EPSILONS, MAP, Layout, lay_out
@@ -51,10 +50,6 @@ class Noise(Tab):
         "checkpoint",
     )
 
-    def __init__(self, checkpoints: Checkpoints):
-        super().__init__(checkpoints)
-        self._options: dict = {}
-
     def draw(self, *controls) -> Iterator[tuple]:
         """The place, the map around the centre and the row of ε.
 
@@ -71,7 +66,10 @@ class Noise(Tab):
         """While a slider moves: the sketch there, no file, since the next one follows at once."""
         with checks.errors_in_words():
             place = self._place(*controls)
-            return to_pictures(place.pipeline.sketch(place.inputs()))[0]
+            inputs = place.inputs()
+            [sketch] = to_pictures(place.pipeline.sketch(inputs))
+            # Gradio writes them into its PNG: where the slider stops, this one is downloaded.
+            return with_settings(sketch, {**inputs.settings[0], "stage": 1})
 
     def lock(self, *controls) -> tuple[str, float, float]:
         """Make this place the centre of the map: (locked, x, y)."""
@@ -208,7 +206,7 @@ class Noise(Tab):
         needed = {"caption", "seed", "steps", "truncation", "epsilon_seed", "checkpoint"}
         if not needed <= settings.keys():
             return None
-        *locked, step = places.steps(settings["steps"])
+        *locked, step = places.steps(settings["steps"], places.MAX_LOCKED + 1)
         epsilon_seed = settings["epsilon_seed"]
         return {
             "caption": settings["caption"],
@@ -224,20 +222,17 @@ class Noise(Tab):
             "checkpoint": settings["checkpoint"],
         }
 
-    def draw_after(self, event: gr.events.Dependency) -> None:
-        """Draw with the controls as they stand once `event` is done."""
-        event.then(self.draw, **self._options)
-
     def build(self, chooser: gr.Dropdown) -> None:
         """Lay out the tab and connect it; `chooser` holds the checkpoint's name."""
         offered = examples.captions(self.checkpoints.names[0])
-        page = lay_out(offered[0] if offered else "")
+        page = lay_out(examples.first(offered))
         self.record = page.record
         self.controls = {
             name: chooser if name == "checkpoint" else getattr(page, name) for name in self.CONTROLS
         }
         self.pictures = [page.sketch, page.picture]
-        self._options = {
+        self.draws = {
+            "fn": self.draw,
             "inputs": list(self.controls.values()),
             "outputs": [
                 page.sketch,
@@ -250,24 +245,21 @@ class Noise(Tab):
             ],
             # Progress lies over Stage-II alone, so that the sketch is seen while it draws.
             "show_progress_on": page.picture,
+            "trigger_mode": "always_last",  # a change that comes while one is drawn counts
             **ONE_AT_A_TIME,
             **PRIVATE,
         }
         self._connect(page)
-        chooser.change(
-            lambda name, caption: examples.replaced(caption, name, examples.captions(name)),
-            [chooser, page.caption],
-            page.caption,
-            queue=False,
-            **PRIVATE,
+        exchange_examples(
+            chooser, [page.caption], lambda name: [examples.first(examples.captions(name))]
         )
         endpoint(self.api, "noise")
 
     def _connect(self, page: Layout) -> None:
-        inputs = self._options["inputs"]
+        inputs = self.draws["inputs"]
         begun = [page.caption.submit, page.directions.submit, page.seed.submit, page.go.click]
         changed = [page.truncation.release, page.mean.input, page.epsilon_seed.submit]
-        gr.on([*begun, *changed, page.radius.release], self.draw, **self._options)
+        gr.on([*begun, *changed, page.radius.release], **self.draws)
         sliders = [page.x, page.y]
         gr.on(
             [slider.input for slider in (*sliders, page.radius)],
@@ -280,19 +272,17 @@ class Noise(Tab):
             **PRIVATE,
         )
         # On the way, the last picture is seen until the next one is there.
-        arriving = {**self._options, "show_progress": "minimal", "trigger_mode": "always_last"}
-        gr.on([slider.release for slider in sliders], self.arrive, **arriving)
+        arriving = {**self.draws, "fn": self.arrive, "show_progress": "minimal"}
+        gr.on([slider.release for slider in sliders], **arriving)
         at_once = {"queue": False, "show_progress": "hidden", **PRIVATE}
-        page.map.select(_place_on_map, None, sliders, **at_once).then(self.arrive, **arriving)
+        page.map.select(_place_on_map, None, sliders, **at_once).then(**arriving)
         self.draw_after(
             page.epsilons.select(_epsilon_in_row, None, [page.mean, page.epsilon_seed], **at_once)
         )
         locked = page.lock.click(self.lock, inputs, [page.locked, *sliders], **PRIVATE)
-        locked.success(self.draw, **self._options)
+        locked.success(**self.draws)
         before = [page.locked, page.directions, *sliders, page.radius]
-        page.back.click(self.go_back, page.locked, before, **PRIVATE).success(
-            self.draw, **self._options
-        )
+        page.back.click(self.go_back, page.locked, before, **PRIVATE).success(**self.draws)
         # Another seed is another walk.
         start = [page.locked, *sliders]
         page.seed.input(None, None, start, js=f"() => ['{UNLOCKED}', 0, 0]", **PRIVATE)

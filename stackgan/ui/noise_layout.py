@@ -7,7 +7,12 @@ from dataclasses import dataclass
 import gradio as gr
 
 from stackgan.text import MAX_CAPTION_CHARACTERS
-from stackgan.ui.controls import seed_and_dice, stage_image, truncation_and_epsilon
+from stackgan.ui.controls import (
+    report_html,
+    seed_and_dice,
+    stage_image,
+    truncation_and_epsilon,
+)
 from stackgan.ui.places import MAX_RADIUS, UNLOCKED
 from stackgan.ui.tab import record_component
 
@@ -83,10 +88,9 @@ def _results() -> dict:
             stage: stage_image(stage, f"noise-{stage}", f"{text} at the place on the map")
             for stage, text in (("sketch", "Stage-I sketch"), ("picture", "Stage-II picture"))
         }
-    parts["report"] = gr.HTML(
+    parts["report"] = report_html(
         "<p>The caption stays, the noise moves: walk on the map around the z of a seed.</p>",
-        elem_id="noise-report",
-        elem_classes="report",
+        "noise-report",
     )
     return parts
 

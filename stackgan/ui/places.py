@@ -21,6 +21,7 @@ from stackgan.ui import checks
 MAX_LOCKED = 16
 MAX_RADIUS = 90  # degrees
 UNLOCKED = "[]"
+TOO_MANY = f"{MAX_LOCKED} locked steps are the limit: go back first"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Place:
         if self.epsilon_seed is not None:
             checks.seed(self.epsilon_seed, "the ε seed")
         if len(self.locked) > MAX_LOCKED:
-            raise ValueError(f"{MAX_LOCKED} locked steps are the limit: go back first")
+            raise ValueError(TOO_MANY)
 
     @property
     def degrees(self) -> float:
@@ -89,8 +90,10 @@ def step(directions: object, x: object, y: object, radius: object) -> Step:
     )
 
 
-def steps(rows: object) -> list[Step]:
+def steps(rows: object, most: int = MAX_LOCKED) -> list[Step]:
     """Steps from rows of [directions, x, y, radius]. Raises ValueError in words."""
+    if isinstance(rows, list) and len(rows) > most:  # before anything is made of them
+        raise ValueError(TOO_MANY)
     if not isinstance(rows, list) or not all(isinstance(r, list) and len(r) == 4 for r in rows):
         raise ValueError("the locked steps are a list of [directions, x, y, radius]")
     return [step(*row) for row in rows]

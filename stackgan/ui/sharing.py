@@ -17,6 +17,7 @@ import gradio as gr
 from PIL import Image
 
 from stackgan.images import read_settings
+from stackgan.text import echoed
 from stackgan.ui import checks
 
 MAX_RECORDS = 60
@@ -130,7 +131,7 @@ def _fitted(name: str, control: gr.components.Component, value: object) -> objec
     else:
         fits, wanted = isinstance(value, str) and len(value) <= MAX_TEXT, "a text"
     if not fits:
-        raise ValueError(f"“{name}” is {wanted} on this page, not {value!r:.60}")
+        raise ValueError(f"“{name}” is {wanted} on this page, not {echoed(value)}")
     return value
 
 

@@ -23,24 +23,31 @@ class Tab(ABC):
     A subclass sets `name` (the tab's title and, in lower case, its name in links), and in `build`:
     `controls`, the inputs that decide a result, by the names they have in records and links;
     `record`, which each finished drawing fills with `result_record(…)`; `pictures`, the galleries or
-    images whose PNG files make up a result, for the zip of all; and overrides `draw_after`.
+    images whose PNG files make up a result, for the zip of all; and `draws`, what every event that
+    draws hands to Gradio. `places` names the sliders that lead through a result which is drawn
+    already: its link follows them.
     """
 
     name: str
+    places: tuple[str, ...] = ()
 
     def __init__(self, checkpoints: Checkpoints):
         self.checkpoints = checkpoints
         self.controls: dict[str, gr.components.Component] = {}
         self.record: gr.JSON | None = None
         self.pictures: list[gr.Gallery | gr.Image] = []
+        self.draws: dict = {}
 
     @abstractmethod
     def build(self, chooser: gr.Dropdown) -> None:
         """Lay out the tab and connect it; `chooser` holds the checkpoint's name."""
 
-    @abstractmethod
-    def draw_after(self, event: gr.events.Dependency) -> None:
-        """Draw with the controls as they stand once `event` is done: a restored result, a link."""
+    def draw_after(self, event: gr.events.Dependency) -> gr.events.Dependency:
+        """Draw with the controls as they stand once `event` is done: a restored result, a link.
+
+        An event that comes while a drawing is under way counts: it is drawn next.
+        """
+        return event.then(**{**self.draws, "trigger_mode": "always_last"})
 
     def values(self, settings: dict) -> dict | None:
         """Control values that draw again what a PNG's `settings` describe; None if not this tab's."""

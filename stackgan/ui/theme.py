@@ -22,6 +22,13 @@ THEME = gr.themes.Default(
     # Contrasts of at least 4.5 to 1 where words are read.
     block_info_text_color="*neutral_500",
     block_info_text_color_dark="*neutral_400",
+    input_placeholder_color="*neutral_500",
+    input_placeholder_color_dark="*neutral_400",
+    link_text_color="*secondary_700",
+    link_text_color_dark="*secondary_400",
+    link_text_color_active="*secondary_700",
+    link_text_color_visited="*secondary_700",
+    link_text_color_visited_dark="*secondary_400",
     button_primary_background_fill="*primary_700",
     button_primary_background_fill_dark="*primary_700",
     button_primary_background_fill_hover="*primary_800",

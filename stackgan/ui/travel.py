@@ -19,6 +19,7 @@ from stackgan.images import (
 )
 from stackgan.latents import MAX_TRUNCATION
 from stackgan.pipeline import Inputs, Pipeline
+from stackgan.text import echoed
 from stackgan.ui import checks
 from stackgan.ui.files import new_folder, write_pngs
 
@@ -149,7 +150,7 @@ def film(
     Raises ValueError in words for what cannot be, and where the frames are gone.
     """
     if ending not in film_endings():
-        raise ValueError(f"a film is one of {', '.join(film_endings())}, not {ending!r}")
+        raise ValueError(f"a film is one of {', '.join(film_endings())}, not {echoed(ending)}")
     stage = checks.whole(stage, "the stage", 1, 2)
     seconds = checks.number(seconds, "the number of seconds", 1, MAX_SECONDS)
     paths = travel.pictures if stage == 2 and travel.pictures else travel.sketches

@@ -15,8 +15,13 @@ from stackgan.images import grid
 from stackgan.latents import MAX_TRUNCATION
 from stackgan.text import clean_caption
 from stackgan.ui import checks, examples
-from stackgan.ui.checkpoints import Checkpoints
-from stackgan.ui.controls import ROLL, chosen_epsilon, used
+from stackgan.ui.controls import (
+    ROLL,
+    chosen_epsilon,
+    exchange_examples,
+    offer_examples,
+    used,
+)
 from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, download, endpoint
 from stackgan.ui.files import bundle, file_name, new_folder, served, write_pngs
 from stackgan.ui.tab import Tab, result_record
@@ -39,10 +44,6 @@ class Words(Tab):
 
     name = "Words"
 
-    def __init__(self, checkpoints: Checkpoints):
-        super().__init__(checkpoints)
-        self._options: dict = {}
-
     def draw(
         self, captions, seed, hold, truncation, mean, epsilon_seed, checkpoint
     ) -> Iterator[tuple]:
@@ -56,6 +57,7 @@ class Words(Tab):
             seed = checks.seed(seed) if hold else checks.fresh_seed()
             chosen = chosen_epsilon(mean, epsilon_seed)
             lines = caption_lines(captions)
+            seed_shown = seed
             for comparison in self._stages(lines, seed, truncation, chosen, checkpoint):
                 record = gr.skip()
                 if comparison.mosaic is not None:
@@ -69,7 +71,9 @@ class Words(Tab):
                         "checkpoint": comparison.settings[0]["checkpoint"],
                     }
                     record = result_record(self.name, _title(lines), values, comparison.mosaic)
-                yield seed, record, _download(comparison), _report(comparison), *_cells(comparison)
+                save, report, cells = _download(comparison), _report(comparison), _cells(comparison)
+                yield seed_shown, record, save, report, *cells
+                seed_shown = gr.skip()  # while it draws the seed is the visitor's again
 
     def api(
         self,
@@ -142,10 +146,6 @@ class Words(Tab):
             "checkpoint": settings["checkpoint"],
         }
 
-    def draw_after(self, event: gr.events.Dependency) -> None:
-        """Draw with the controls as they stand once `event` is done."""
-        event.then(self.draw, **self._options)
-
     def build(self, chooser: gr.Dropdown) -> None:
         """Lay out the tab and connect it; `chooser` holds the checkpoint's name."""
         page = lay_out(examples.words(self.checkpoints.names[0]))
@@ -162,7 +162,8 @@ class Words(Tab):
         pictures = [cell.picture for cell in page.cells]
         self.pictures = [*(cell.sketch for cell in page.cells), *pictures]
         cells = itertools.chain.from_iterable(page.cells)
-        self._options = {
+        self.draws = {
+            "fn": self.draw,
             "inputs": list(self.controls.values()),
             "outputs": [page.seed, page.record, page.save, page.report, *cells],
             # Progress lies over Stage-II alone: the sketches are seen while it draws.
@@ -170,7 +171,7 @@ class Words(Tab):
             **ONE_AT_A_TIME,
             **PRIVATE,
         }
-        gr.on([page.go.click, page.captions.submit], self.draw, **self._options)
+        gr.on([page.go.click, page.captions.submit], **self.draws)
         at_once = {"queue": False, **PRIVATE}
         picked = page.examples.click(lambda row: row[0], page.examples, page.captions, **at_once)
         self.draw_after(picked)
@@ -179,8 +180,10 @@ class Words(Tab):
         page.seed_dice.click(
             None, None, [page.seed, page.hold], js=f"() => [{ROLL}, true]", **PRIVATE
         )
-        offers = [page.examples, page.captions]
-        chooser.change(_offer, [chooser, page.captions], offers, **at_once)
+        offer_examples(chooser, page.examples, lambda name: samples_of(examples.words(name)))
+        exchange_examples(
+            chooser, [page.captions], lambda name: [examples.first(examples.words(name))]
+        )
         endpoint(self.api, "words")
 
 
@@ -250,9 +253,3 @@ def _title(captions: list[str]) -> str:
 
 def _report(drawn: Comparison) -> str:
     return f"<p>{' · '.join([f'{len(drawn.settings)} captions', *used(drawn.settings[0])])}</p>"
-
-
-def _offer(checkpoint: str, captions: str) -> tuple:
-    offered = examples.words(checkpoint)
-    dataset = gr.Dataset(samples=samples_of(offered), visible=bool(offered))
-    return dataset, examples.replaced(captions, checkpoint, offered)

@@ -8,7 +8,12 @@ from typing import NamedTuple
 import gradio as gr
 
 from stackgan.ui import examples
-from stackgan.ui.controls import seed_and_dice, stage_image, truncation_and_epsilon
+from stackgan.ui.controls import (
+    report_html,
+    seed_and_dice,
+    stage_image,
+    truncation_and_epsilon,
+)
 from stackgan.ui.tab import record_component
 
 MAX_CAPTIONS = 8
@@ -50,7 +55,7 @@ def lay_out(offered: list[str]) -> Layout:
             parts["captions"] = gr.Textbox(
                 label=f"Captions: one a line, up to {MAX_CAPTIONS}",
                 info="Or one line with words in braces: a {red, white, blue} flower",
-                value=offered[0] if offered else "",
+                value=examples.first(offered),
                 placeholder="this flower has red petals\nthis flower has white petals",
                 lines=4,
                 max_lines=MAX_CAPTIONS,
@@ -59,10 +64,9 @@ def lay_out(offered: list[str]) -> Layout:
             parts["go"] = gr.Button("Compare", variant="primary", elem_id="compare")
         with gr.Column(scale=4, min_width=290):
             parts |= _noise()
-    parts["report"] = gr.HTML(
+    parts["report"] = report_html(
         "<p>What the pictures share comes from the noise; what differs, from the words.</p>",
-        elem_id="words-report",
-        elem_classes="report",
+        "words-report",
     )
     count = len(list(examples.spelled_out(offered[0]))) if offered else 2
     with gr.Row(elem_id="words-cells"):

@@ -15,6 +15,14 @@ from stackgan.images import read_settings
 pytestmark = pytest.mark.browser
 
 CAPTION = "a red flower & round “petals”"
+# Whether nothing has stopped the browser from taking a dragged text to a caption's box.
+TEXT_MAY_BE_DROPPED = """() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.setData('text/plain', 'a flower');
+    const options = { dataTransfer, bubbles: true, cancelable: true };
+    const box = document.querySelector('#caption textarea');
+    return ['dragover', 'drop'].every((name) => box.dispatchEvent(new DragEvent(name, options)));
+}"""
 
 
 def drawn(page, seed: str = "41") -> bytes:
@@ -99,6 +107,7 @@ def test_a_dropped_png_brings_its_settings_and_any_other_a_message(page, visit, 
     draw_flower("red").save(foreign)
     drop(other, "foreign.png", foreign.read_bytes())
     expect(message(other)).to_contain_text("no picture made here")
+    assert other.evaluate(TEXT_MAY_BE_DROPPED)
     drop(other, "mine.png", first)
     assert shown(other) == first
     expect(field(other, "caption")).to_have_value(CAPTION)

@@ -65,6 +65,7 @@ def test_the_slider_moves_through_frames_without_the_server(tab):
     shows(tab, "frame-01")
     slider.press("ArrowRight")  # by keyboard as well
     shows(tab, "between")
+    expect(field(tab, "link")).to_have_value(re.compile("^http.*&position=0.31&"))
 
 
 def test_a_path_of_more_sentences_and_films_of_it(tab, tmp_path):

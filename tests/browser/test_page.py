@@ -9,6 +9,7 @@ from browsing import expect, field, generated
 
 pytestmark = pytest.mark.browser
 
+READABLE = {"light": "rgb(15, 118, 110)", "dark": "rgb(45, 212, 191)"}  # teal 700 and 400
 TABS = ("Generate", "Words", "Interpolate", "Noise", "How it works")
 
 
@@ -29,6 +30,7 @@ def test_a_phone_needs_no_sideways_scrolling(visit, scheme):
     for tab in TABS:
         page.get_by_role("tab", name=tab).click()
         expect(page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
+        expect(page.get_by_role("tab", name=tab)).to_have_css("color", READABLE[scheme])
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab
 
 

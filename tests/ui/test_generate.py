@@ -75,9 +75,19 @@ def judged(checkpoints):
 
 @pytest.fixture
 def generate(judged):
-    """Press Generate; returns every yield. Keyword arguments replace the settings."""
+    """Press Generate; returns what the page shows after each yield. Keyword arguments replace the
+    settings."""
     tab = tab_of(judged)
-    return lambda handler="draw", **settings: list(pressed(tab, handler, **settings))
+    return lambda handler="draw", **settings: list(on_page(pressed(tab, handler, **settings)))
+
+
+def on_page(steps):
+    """Each yield as the page stands then: what it leaves alone is as before."""
+    page = None
+    for step in steps:
+        pairs = zip(step, page or step, strict=True)
+        page = type(step)(*(old if new == gr.skip() else new for new, old in pairs))
+        yield page
 
 
 def same_picture(a, b) -> bool:
@@ -144,6 +154,17 @@ def test_sixteen_noises_come_batch_by_batch_into_the_grid(generate):
     assert sides == [{64}, {64, 256}, {256}]
     assert [len(step.grid.value) for step in (first, half, last)] == [16] * 3
     assert (first.grid.visible, last.save_picture.label) == (True, "Download 16 pictures")
+
+
+def test_what_the_visitor_changes_while_it_draws_is_not_undone(judged):
+    first, half, last = pressed(tab_of(judged), samples=16, mean=False)
+    noise = ("seed", "mean", "epsilon_seed")
+    assert [getattr(first, name) for name in noise] == [7, False, 0]
+    for step in (half, last):
+        assert all(getattr(step, name) == gr.skip() for name in noise)
+    large = ("sketch", "picture", "before_after")
+    assert all(getattr(step, name) != gr.skip() for step in (first, half) for name in large)
+    assert all(getattr(last, name) == gr.skip() for name in large)
 
 
 def test_one_noise_has_no_grid(generate):
@@ -345,10 +366,11 @@ def test_bad_settings_of_generate_are_told_in_words(generate, settings, words):
     assert error.value.print_exception is False
 
 
-@pytest.mark.parametrize("name", ["/etc", ["flowers"]])
+@pytest.mark.parametrize("name", ["/etc", ["flowers"], "x" * 1000])
 def test_a_checkpoint_that_is_not_offered_is_told_in_words(checkpoints, name):
-    with pytest.raises(gr.Error, match="here is no checkpoint"):
+    with pytest.raises(gr.Error, match="here is no checkpoint") as error:
         list(pressed(Generate(checkpoints), checkpoint=name))
+    assert len(error.value.message) < 300
 
 
 def test_a_folder_of_a_bundled_name_is_no_checkpoint(tmp_path, monkeypatch):

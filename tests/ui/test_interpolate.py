@@ -10,7 +10,7 @@ gr = pytest.importorskip("gradio")
 
 from stackgan.images import can_write_mp4, read_settings  # noqa: E402
 from stackgan.ui.checkpoints import Checkpoints  # noqa: E402
-from stackgan.ui.interpolate import Interpolate, _offer, _split, _used_sentences  # noqa: E402
+from stackgan.ui.interpolate import Interpolate, _first_path, _split, _used_sentences  # noqa: E402
 from stackgan.ui.interpolate_api import Endpoints  # noqa: E402
 from stackgan.ui.travel import MAX_FRAMES, film_endings  # noqa: E402
 
@@ -143,9 +143,9 @@ def test_the_strip_shows_every_sentence_and_says_where(interpolate):
     *_, last = interpolate(**captions, frames=10)
     assert Image.open(last.strip).size[0] == 7 * 258 + 2
     for column, number in zip((1, 3, 5, 7), "1234", strict=True):
-        assert f'grid-column: {column}">{number}<' in last.legend
+        assert f'grid-column: {column}">{number}<' in last.legend.value
     *_, two = interpolate()
-    assert two.legend == ""
+    assert (two.legend.value, two.legend.visible) == ("", False)  # no empty band
 
 
 def test_noise_is_nought_held_or_travelling(interpolate):
@@ -223,11 +223,11 @@ def test_sentences_are_added_and_removed(checkpoints):
     assert _split(["a → b → c"]) == ["a", "b", "c", "", "", 3]
 
 
-def test_another_checkpoint_exchanges_the_examples():
-    dataset, *captions = _offer("birds", "a flower with red petals", "my own words", "", "", "")
-    assert dataset.visible
-    assert "bird" in captions[0]
-    assert captions[1:] == ["my own words", "", "", ""]
+def test_a_checkpoint_has_a_caption_for_every_box():
+    first, *others = _first_path("birds")
+    assert "bird" in first
+    assert others == [others[0]] * 4
+    assert _first_path("cats") == [""] * 5
 
 
 def test_the_endpoint_keeps_its_form_and_goes_on_through_more(checkpoints):
@@ -268,7 +268,7 @@ def test_the_endpoint_that_makes_a_film(checkpoints):
         ({"frames": MAX_FRAMES + 1}, "number of frames"),
         ({"frames": 2.5}, "number of frames"),
         ({**THREE, "frames": 2}, "frames through 3 sentences are from 3"),
-        ({"noise": "loud"}, "noise is one of"),
+        ({"noise": "loud" * 500}, "noise is one of"),
         ({"noise": "held", "seed": None}, "seed must not be empty"),
         ({"noise": "held", "seed": -3}, "seed is a whole number"),
         ({"noise": "travelling", "end_seed": None}, "seed at the end must not be empty"),
@@ -282,3 +282,4 @@ def test_bad_settings_of_interpolate_are_told_in_words(interpolate, settings, wo
     with pytest.raises(gr.Error) as error:
         interpolate(**settings)
     assert words.lower() in error.value.message.lower()
+    assert len(error.value.message) < 300

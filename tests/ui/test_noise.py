@@ -42,16 +42,12 @@ def controls(**changes):
     return list((values | changes).values())
 
 
-def is_left_alone(value):
-    return isinstance(value, type(gr.skip()))
-
-
 def test_sketch_and_map_then_picture_then_the_row_of_epsilon(tab):
     first, second, third = tab.draw(*controls(x=0.5))
     assert Image.open(first[SKETCH]).size == (64, 64)
     assert len(first[MAP_OUT]) == 25
     assert first[PICTURE] is first[ROW] is None
-    assert is_left_alone(first[RECORD])
+    assert first[RECORD] == gr.skip()
     assert Image.open(second[PICTURE]).size == (256, 256)
     assert [text for _, text in third[ROW]] == ["ε = 0"] + [f"ε seed {i}" for i in range(8)]
     assert third[RECORD]["tab"] == "Noise"
@@ -95,8 +91,8 @@ def test_a_picture_of_the_map_is_the_sketch_of_its_place(tab):
 def test_arriving_keeps_the_map_and_the_old_pictures_until_new_ones_are_there(tab):
     first, _, last = tab.arrive(*controls(y=-0.5))
     for output in (PICTURE, MAP_OUT, ROW):
-        assert is_left_alone(first[output])
-    assert is_left_alone(last[MAP_OUT])
+        assert first[output] == gr.skip()
+    assert last[MAP_OUT] == gr.skip()
     assert pixels(last[PICTURE]) != pixels([*tab.draw(*controls())][-1][PICTURE])
 
 
@@ -182,6 +178,20 @@ def test_bad_settings_of_noise_are_told_in_words(tab, settings, words):
         with pytest.raises(gr.Error, match=f"(?i){words}") as error:
             handler(*controls(**settings))
         assert error.value.print_exception is False
+
+
+def test_too_many_locked_steps_are_refused_before_they_are_looked_at(tab):
+    with pytest.raises(gr.Error, match="16 locked steps are the limit"):
+        tab.api(CAPTION, locked=[["no step"]] * 17)
+    *_, last = tab.arrive(*controls(locked=str([[0, 0.5, 0, 45]] * 16)))  # the most there are
+    assert tab.values(read_settings(last[SKETCH]))["locked"].count("0.5") == 16
+
+
+def test_what_a_slider_has_drawn_last_is_downloaded_with_its_settings(tab):
+    place = {"caption": "a “yellow” flower", "x": 0.5, "mean": False, "epsilon_seed": 3}
+    sketch = gr.Image(format="png").postprocess(tab.move(*controls(**place)))
+    *_, last = tab.arrive(*controls(**place))
+    assert read_settings(sketch.path) == read_settings(last[SKETCH])
 
 
 def test_locking_the_centre_and_going_back_from_the_start_are_told_in_words(tab):

@@ -12,9 +12,10 @@ gr = pytest.importorskip("gradio")
 
 from stackgan import CheckpointError  # noqa: E402
 from stackgan.images import read_settings  # noqa: E402
-from stackgan.ui import checks, examples, files, page  # noqa: E402
+from stackgan.ui import checks, controls, examples, files, page  # noqa: E402
 from stackgan.ui.checkpoints import Checkpoints  # noqa: E402
 from stackgan.ui.generate import Generate  # noqa: E402
+from stackgan.ui.theme import THEME  # noqa: E402
 
 CAPTION = "this flower has yellow petals"
 
@@ -58,12 +59,67 @@ def test_each_subject_has_a_dozen_examples_that_fit_their_buttons():
 
 def test_another_checkpoint_exchanges_examples_but_not_what_was_typed():
     birds, flowers = examples.captions("birds"), examples.captions("flowers")
-    assert examples.replaced(flowers[3], "birds", birds) == birds[0]
-    assert examples.replaced(flowers[3], "flowers", flowers) == flowers[3]
-    assert examples.replaced("my own words", "birds", birds) == "my own words"
-    assert examples.replaced(flowers[3], "cats", []) == flowers[3]
+    assert examples.replaced(flowers[3], "birds", birds[0]) == birds[0]
+    assert examples.replaced(flowers[3], "flowers", flowers[0]) == flowers[3]
+    assert examples.replaced("my own words", "birds", birds[0]) == "my own words"
+    assert examples.replaced(flowers[3], "cats", "") == flowers[3]
     # What came with a link may be an example of another control.
-    assert examples.replaced(examples.pairs("birds")[0][1], "birds", birds) == "a blue bird"
+    assert examples.replaced(examples.pairs("birds")[0][1], "birds", birds[0]) == "a blue bird"
+
+
+def test_only_the_visitor_s_own_choice_of_a_checkpoint_touches_captions():
+    with gr.Blocks() as blocks:
+        chooser, boxes = gr.Dropdown(["flowers", "birds"]), [gr.Textbox(), gr.Textbox()]
+        controls.exchange_examples(chooser, boxes, lambda name: examples.captions(name)[:2])
+    [event] = blocks.fns.values()
+    assert [name for _, name in event.targets] == ["input"]
+    answer = event.fn("birds", "my own words", examples.captions("flowers")[0])
+    assert answer == {boxes[0]: gr.skip(), boxes[1]: examples.captions("birds")[1]}
+
+
+def test_a_change_that_comes_while_something_is_drawn_is_drawn_next(checkpoints):
+    blocks = page.build(checkpoints)
+    named = {b._id: getattr(b, "elem_id", None) for b in blocks.blocks.values()}
+    after_press, after_change, noise = set(), set(), set()
+    for event in blocks.fns.values():
+        handler = getattr(event.fn, "__qualname__", "")
+        if handler in ("Noise.draw", "Noise.arrive"):
+            noise.add(event.trigger_mode)
+        elif handler.endswith(".draw"):
+            pressed = {"generate", "compare", "interpolate"} & {
+                named.get(i) for i, _ in event.targets
+            }
+            (after_press if pressed else after_change).add(event.trigger_mode)
+    assert (after_press, after_change, noise) == ({"once"}, {"always_last"}, {"always_last"})
+
+
+def test_every_report_is_read_out(checkpoints):
+    blocks = page.build(checkpoints).blocks.values()
+    reports = [b for b in blocks if "report" in (getattr(b, "elem_classes", None) or [])]
+    assert len(reports) == 6
+    assert all("status" in report.js_on_load for report in reports)
+
+
+@pytest.mark.parametrize("scheme", ["", "_dark"])
+def test_words_stand_out_from_what_they_stand_on(scheme):
+    def luminance(name: str) -> float:
+        value = getattr(THEME, name + scheme, None) or getattr(THEME, name)
+        while value.startswith("*"):
+            value = getattr(THEME, value[1:] + scheme, None) or getattr(THEME, value[1:])
+        if value == "white":
+            value = "#ffffff"
+        parts = [int(value[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        parts = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return sum(weight * p for weight, p in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
+
+    for words, ground in (
+        ("link_text_color", "body_background_fill"),  # a selected tab's too
+        ("link_text_color_visited", "body_background_fill"),
+        ("input_placeholder_color", "input_background_fill"),
+        ("block_info_text_color", "block_background_fill"),
+    ):
+        dark, light = sorted((luminance(words), luminance(ground)))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, words
 
 
 def test_seeds_of_samples_begin_again_after_the_last():
