@@ -89,13 +89,20 @@ The checkpoints here are trained by the same idea with refinements that each che
 """
 
 REST = """
-### On the other tabs
+### The tabs
 
-**Truncation** scales z: towards 0 pictures become more typical and more alike. **Holding z** while you
-change a word shows what the word does. **Interpolation** walks in a line from one sentence's embedding
-to another's while z stays put, as in the paper's Figure 8.
+**Generate**: truncation scales z, and towards 0 pictures become more typical and more alike; *Best of*
+draws several and keeps the one that fits the sentence best. **Words** holds z while a word changes,
+which shows what the word does. **Interpolate** walks in a line from one sentence's embedding to
+another's while z stays put, as in the paper's Figure 8. **Noise** keeps the sentence and walks through z.
 
 Han Zhang, Tao Xu, Hongsheng Li, Shaoting Zhang, Xiaogang Wang, Xiaolei Huang, Dimitris Metaxas:
 *StackGAN: Text to Photo-realistic Image Synthesis with Stacked Generative Adversarial Networks*,
 ICCV 2017, [arXiv:1612.03242](https://arxiv.org/abs/1612.03242).
+
+### What you may do with it
+
+The code is free under Apache-2.0. The weights of the flowers and birds that come with it were learned
+from photographs for research and education, and are offered for the same, not for commerce; each
+checkpoint's card (`README.md` beside its weights) says from which.
 """

@@ -21,8 +21,9 @@ DRAWING_TABS = (Generate, Words, Interpolate, Noise)
 HEADER = """
 # StackGAN
 Describe a picture in a sentence. One network sketches it at 64&nbsp;×&nbsp;64, a second one redraws
-the sketch at 256&nbsp;×&nbsp;256.
+the sketch at 256&nbsp;×&nbsp;256. {what}
 """
+DRAWS = "They draw what they were trained on: {}."
 
 NOTHING_TRAINED = f"""
 ### No trained checkpoint here yet
@@ -37,7 +38,8 @@ them), or name a folder or a Hub repository when starting the page:
 def build(checkpoints: Checkpoints) -> gr.Blocks:
     """The page for these checkpoints; without any, a page that says what to do."""
     with gr.Blocks(title="StackGAN", delete_cache=(CHECK_SECONDS, KEEP_SECONDS)) as page:
-        gr.Markdown(HEADER, elem_id="title")
+        what = DRAWS.format(", ".join(checkpoints.names)) if checkpoints.names else ""
+        gr.Markdown(HEADER.format(what=what), elem_id="title")
         if not checkpoints.names:
             gr.Markdown(NOTHING_TRAINED, elem_id="nothing-trained")
             return page
