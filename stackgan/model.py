@@ -21,10 +21,10 @@ CHECKPOINTS = Path(
     os.environ.get("STACKGAN_CHECKPOINTS", Path(__file__).parents[1] / "checkpoints")
 )
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-# Files that travel with the weights, none of them needed to draw: what Pipeline reads, and what
-# people read.
-KNOWN, SCORER = "known.safetensors", "scorer.safetensors"
-COMPANIONS = (KNOWN, SCORER, "README.md", "samples.png")
+# Files that travel with the weights, none of them needed to draw: what Pipeline reads, how they
+# were trained, and what people read.
+KNOWN, SCORER, TRAINING = "known.safetensors", "scorer.safetensors", "training.json"
+COMPANIONS = (KNOWN, SCORER, TRAINING, "README.md", "samples.png")
 
 
 class CheckpointError(ValueError):

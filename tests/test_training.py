@@ -14,9 +14,11 @@ from torch import nn
 
 from stackgan import Pipeline, StackGAN
 from stackgan.discriminators import FeatureDiscriminator
+from stackgan.model import CheckpointError
 from train import export, profile, stage1, stage2
 from train.command import built_upon, resumed
 from train.data import PhotoData
+from train.history import history
 from train.loop import Trainer, ema_update
 from train.recipes import RECIPES, Recipe
 
@@ -406,6 +408,7 @@ def test_a_run_is_exported_as_a_checkpoint_in_half_precision(stage2_run, tmp_pat
         "model.safetensors",
         "known.safetensors",
         "samples.png",
+        "training.json",
         "README.md",
     }
     full, half = (stage2_run / "model" / "model.safetensors", out / "model.safetensors")
@@ -449,11 +452,33 @@ def test_a_run_can_begin_with_another_runs_networks(
     assert all(own) == (source == "run")
     config = json.loads((out / "config.json").read_text())
     assert config["begin_with"] == str(trained)
-    assert config["begun_at"] == (8 if source == "run" else None)
     # The card tells of the run before, too.
     *earlier, start = commands_of(out, tmp_path / "card", monkeypatch)
     assert f"--begin-with {trained}" in start
     assert [line.split()[-1] for line in earlier] == (["8"] if source == "run" else [])
+
+
+def test_what_is_built_on_a_checkpoint_tells_how_that_was_trained(
+    arrays, stage1_run, stage2_run, tmp_path, monkeypatch
+):
+    """Without the folders of its runs, which were elsewhere or are gone."""
+    before = commands_of(stage2_run, tmp_path / "checkpoint", monkeypatch)
+    assert len(before) == 2
+    checkpoint, out = str(tmp_path / "checkpoint"), tmp_path / "run"
+    settings = ["--recipe", "paper", "--begin-with", checkpoint, "--images", "4"]
+    assert run2(arrays, checkpoint, out, *settings) == 0
+    *earlier, start = commands_of(out, tmp_path / "next", monkeypatch)
+    assert earlier == before
+    assert f"--stage1 {checkpoint} --begin-with {checkpoint}" in start
+    card = (tmp_path / "next" / "README.md").read_text()
+    assert f"| Stage-II, earlier ({stage2_run}) | 8 |" in card
+    # A Stage-I that was trained further brings its own history.
+    resume = ["--out", str(out), "--resume", "--stage1", str(stage1_run), "--images", "8"]
+    assert stage2.main(resume) == 0
+    assert commands_of(out, tmp_path / "last", monkeypatch)[:2] == before
+    (tmp_path / "checkpoint" / "training.json").write_text("[]")
+    with pytest.raises(CheckpointError, match="does not tell how"):
+        history(checkpoint)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stackgan.model import StackGAN
 from train.data import DataError
+from train.history import History
 from train.report import ROWS, cell
 
 SAMPLES = 32  # pictures in the grid
@@ -33,7 +34,7 @@ they may be used. No photograph is among these files; the code is Apache-2.0."""
 def model_card(
     name: str,
     model: StackGAN,
-    steps: list[dict],
+    trained: History,
     captions: list[str],
     meta: dict,
     address: str,
@@ -41,12 +42,17 @@ def model_card(
 ) -> str:
     """The README.md of a checkpoint, in Markdown with the Hub's front matter.
 
-    steps: what each stage's training was. captions: those of the grid. meta: the data's meta.json.
+    trained: by which runs. captions: those of the grid. meta: the data's meta.json.
     address: what loads the checkpoint. metrics: see read_metrics.
     """
     published = name in SOURCES and meta["layout"] != "imagefolder"
     data = SOURCES[name] if published else "one's own"
-    photos = steps[-1]["train_photos"]
+    steps = [
+        (f"Stage-{'I' * number}" + ("" if run is runs[-1] else f", earlier ({run['run']})"), run)
+        for number, runs in enumerate(trained.values(), 1)
+        for run in runs
+    ]
+    photos = steps[-1][1]["train_photos"]
     side, two_stages = model.config.resolution, model.config.stages == 2
     unseen = _unseen(meta)
     draws = (
@@ -56,11 +62,11 @@ def model_card(
     )
     order = "Stage-I\nabove Stage-II, drawn" if two_stages else "drawn"
     rows = "\n".join(
-        f"| {s['title']} | {s['images']:,} | {s['images'] / s['train_photos']:.0f} | "
-        f"{s['seconds'] / 3600:.1f} h | {s['hardware']} |"
-        for s in steps
+        f"| {title} | {run['images']:,} | {run['images'] / run['train_photos']:.0f} | "
+        f"{run['seconds'] / 3600:.1f} h | {run['hardware']} |"
+        for title, run in steps
     )
-    commands = "\n".join(s["command"] for s in steps)
+    commands = "\n".join(line for _, run in steps for line in run["commands"])
     sources = f"{data}, {CAPTIONS}" if published else data
     history = (
         "\nSettings that changed on the way, and why: [train/RECIPE.md](../../train/RECIPE.md).\n"

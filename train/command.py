@@ -13,12 +13,12 @@ import torch
 from stackgan.config import SIZES, StackGANConfig
 from stackgan.model import CheckpointError, StackGAN
 from train.data import DataError, read_meta
-from train.loop import Trainer, load_state
-from train.recipes import FIELDS, RECIPES, Recipe
+from train.history import history
+from train.loop import Trainer
+from train.recipes import FIELDS, RECIPES, SWITCHES, Recipe
 
-# What may be changed in a size from the command line; Stage-I's width is settled before Stage-II.
+# Of a size, what Stage-II settles; Stage-I's own width was settled before.
 STAGE2_WIDTHS = ("stage2_width", "discriminator_width", "discriminator_text_dim")
-SWITCHES = ("stage1_width", "stage2_width", "discriminator_width", "resolution")
 # What a run is made of, and the values of a new one; a resumed one has its own.
 MADE_OF = {
     "recipe": "base",
@@ -149,7 +149,8 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
     recipe = replace(RECIPES[args.recipe, stage_number], **_changed(args))
     meta = read_meta(args.data)
     widths = {n: v for n in SWITCHES if (v := getattr(args, n, None)) is not None}
-    settings = {"recipe_name": args.recipe, "size": args.size}
+    earlier = {}
+    settings = {"recipe_name": args.recipe, "size": args.size, "earlier": earlier}
     if stage_number == 1:
         config = replace(
             SIZES[args.size],
@@ -176,10 +177,12 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
                 f"{args.stage1} was trained on {model.config.encoder} embeddings, {args.data} holds "
                 f"{meta['encoder']}'s: prepare the data with --encoder {model.config.encoder}"
             )
-        settings |= {"stage1": args.stage1, "stage1_at": images_seen(args.stage1)}
+        settings["stage1"] = args.stage1
+        earlier["stage1"] = history(args.stage1)["stage1"]
     stage = stage_class(recipe, model.config)
     if args.begin_with:
         settings["begin_with"] = args.begin_with
+        earlier[stage.name] = history(args.begin_with)[stage.name]
     trainer = Trainer(
         stage,
         model,
@@ -191,7 +194,7 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
         settings=settings,
     )
     if args.begin_with:
-        trainer.settings["begun_at"] = trainer.begin_with(args.begin_with)
+        trainer.begin_with(args.begin_with)
     return trainer
 
 
@@ -224,16 +227,7 @@ def resumed(
     config = StackGANConfig(**saved["config"])
     saved_recipe = Recipe(**saved["recipe"])
     recipe = replace(saved_recipe, **(changed or {}))
-    kept = (
-        "recipe_name",
-        "size",
-        "stage1",
-        "stage1_at",
-        "begin_with",
-        "begun_at",
-        "changes",
-        "until",
-    )
+    kept = ("recipe_name", "size", "stage1", "begin_with", "earlier", "changes", "until")
     extra = {k: saved[k] for k in kept if k in saved}
     trainer = Trainer(
         stage_class(recipe, config),
@@ -264,7 +258,8 @@ def resumed(
             ) from error
         before["stage1"] = saved["stage1"]
         trainer.settings["stage1"] = other["stage1"] = stage1
-        trainer.settings["stage1_at"] = images_seen(stage1)
+        earlier = {**saved.get("earlier", {}), "stage1": history(stage1)["stage1"]}
+        trainer.settings["earlier"] = earlier
         trainer.snapshot()  # before config.json says so: a run that is killed now has exchanged it
     if other:
         change = {"images": trainer.images, "from": before, "to": other}
@@ -289,12 +284,6 @@ def trained_stage1(stage1: str) -> StackGAN:
     """The model of a run's folder, or of a checkpoint."""
     run = Path(stage1) / "model"
     return StackGAN.from_pretrained(run if run.is_dir() else stage1)
-
-
-def images_seen(run: str | Path) -> int | None:
-    """How many a run had seen when it last wrote its state; None of a checkpoint."""
-    path = Path(run) / "state.pt"
-    return load_state(path, "cpu")["images"] if path.exists() else None
 
 
 def _seeded(config: StackGANConfig, seed: int) -> StackGAN:

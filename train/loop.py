@@ -335,13 +335,12 @@ class Trainer:
                 group["betas"] = (self.recipe.beta1, self.recipe.beta2)
         self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
 
-    def begin_with(self, source: str | Path) -> int | None:
+    def begin_with(self, source: str | Path) -> None:
         """Take the trained generator of `source`, a run or a checkpoint, and of a run its D too.
 
         A D that is built otherwise than this run's is left behind; give a new one a `head_start`.
         Lines, textures and what makes a picture look real carry over from one subject to another.
         The embedding statistics, Stage-I under Stage-II and the step count stay this run's own.
-        Returns the images that a run had seen by then, None for a checkpoint.
         Raises ValueError when the networks are not of one size.
         """
         state_file = Path(source) / "state.pt"
@@ -367,7 +366,6 @@ class Trainer:
         theirs, ours = state.get("discriminator", {}), self.discriminator.state_dict()
         if {k: v.shape for k, v in theirs.items()} == {k: v.shape for k, v in ours.items()}:
             self.discriminator.load_state_dict(theirs)
-        return state.get("images")
 
     def _differences(self, config: dict) -> list[str]:
         """In words, what of another's configuration makes this stage's generator a different one."""
