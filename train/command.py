@@ -149,6 +149,7 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
     recipe = replace(RECIPES[args.recipe, stage_number], **_changed(args))
     meta = read_meta(args.data)
     widths = {n: v for n in SWITCHES if (v := getattr(args, n, None)) is not None}
+    _check_read(recipe, stage_number, _changed(args) | widths)
     earlier = {}
     settings = {"recipe_name": args.recipe, "size": args.size, "earlier": earlier}
     if stage_number == 1:
@@ -227,6 +228,7 @@ def resumed(
     config = StackGANConfig(**saved["config"])
     saved_recipe = Recipe(**saved["recipe"])
     recipe = replace(saved_recipe, **(changed or {}))
+    _check_read(recipe, stage_number, changed or {})
     kept = ("recipe_name", "size", "stage1", "begin_with", "earlier", "changes", "until")
     extra = {k: saved[k] for k in kept if k in saved}
     trainer = Trainer(
@@ -303,6 +305,13 @@ def _check_same_photos(trainer: Trainer, saved: dict) -> None:
             f"{trainer.data_folder} holds other photographs, another split or other captions' vectors "
             f"than {trainer.out} was begun with: begin a new run with --begin-with {trainer.out}"
         )
+
+
+def _check_read(recipe: Recipe, stage_number: int, given: dict) -> None:
+    """Raises ValueError naming the first given value that would have no effect."""
+    for name, why in recipe.unread(stage_number).items():
+        if given.get(name):
+            raise ValueError(f"{_option(name)} {given[name]} would do nothing: it {why}")
 
 
 def _option(name: str) -> str:

@@ -63,6 +63,21 @@ class Recipe:
                 option = f"--{name.replace('_', '-')}"
                 raise ValueError(f"{option} {wanted}, not {getattr(self, name)}")
 
+    def unread(self, stage: int) -> dict[str, str]:
+        """Values that have no effect at this stage beside the others, and why."""
+        paper, hinge = self.discriminator == "paper", self.loss == "hinge"
+        reasons = {
+            "is read by discriminators over frozen features alone": paper
+            and ("view", "channel_growth"),
+            "is read by the paper's discriminator alone": not paper and ("discriminator_width",),
+            "is read by the cross-entropy loss alone": hinge and ("real_label",),
+            "follows a warm start, and --warm-up is 0": not self.warm_up and ("ramp",),
+            "weighs pairs, and --pair-share is 0": not self.pair_share and ("pair_weight",),
+            "is Stage-I's": stage != 1 and ("diversity_weight",),
+            "is Stage-II's": stage != 2 and ("pair_share", "pair_weight", "consistency_weight"),
+        }
+        return {name: why for why, names in reasons.items() for name in names or ()}
+
     def adversarial_weight(self, images: int) -> float:
         """From 0 to 1 over the warm start."""
         return (
