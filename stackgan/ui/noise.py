@@ -58,9 +58,20 @@ class Noise(Tab):
         """
         yield from self._views(controls, with_map=True)
 
-    def arrive(self, *controls) -> Iterator[tuple]:
-        """Another place on the map that is shown; yields are those of `draw`."""
-        yield from self._views(controls, with_map=False)
+    def arrive(self, *controls_and_record) -> Iterator[tuple]:
+        """Another place on the map that is shown; yields are those of `draw`.
+
+        Last comes the record of what is shown: where anything but the place is set otherwise by now
+        (a caption was typed and nothing pressed), the map is drawn again too.
+        """
+        *controls, record = controls_and_record
+        shown = (record or {}).get("values", {})
+        on_it = {
+            name: value
+            for name, value in zip(self.CONTROLS, controls, strict=True)
+            if name not in ("x", "y")
+        }
+        yield from self._views(tuple(controls), with_map=not on_it.items() <= shown.items())
 
     def move(self, *controls) -> Image.Image:
         """While a slider moves: the sketch there, no file, since the next one follows at once."""
@@ -272,7 +283,12 @@ class Noise(Tab):
             **PRIVATE,
         )
         # On the way, the last picture is seen until the next one is there.
-        arriving = {**self.draws, "fn": self.arrive, "show_progress": "minimal"}
+        arriving = {
+            **self.draws,
+            "fn": self.arrive,
+            "inputs": [*inputs, page.record],
+            "show_progress": "minimal",
+        }
         gr.on([slider.release for slider in sliders], **arriving)
         at_once = {"queue": False, "show_progress": "hidden", **PRIVATE}
         page.map.select(_place_on_map, None, sliders, **at_once).then(**arriving)

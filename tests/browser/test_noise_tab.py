@@ -50,7 +50,16 @@ def test_a_walk_by_map_and_keys_is_locked_and_undone(page):
 
     other = drawn_by(page.locator("#epsilons .thumbnail-item").nth(3).click)
     assert other != moved
+    expect(page.locator("#epsilons img")).to_have_count(9)
+    map_src = page.locator("#noise-map img").first.get_attribute("src")
+    drawn_by(page.locator("#noise-map .thumbnail-item").first.click)
+    assert page.locator("#noise-map img").first.get_attribute("src") == map_src
     expect(page.locator("#noise-report")).to_contain_text("ε seed 2")
+
+    # A caption that was typed and not drawn yet is no longer the map's.
+    field(page, "noise-caption").fill("a red flower")
+    drawn_by(page.locator("#noise-map .thumbnail-item").last.click)
+    assert page.locator("#noise-map img").first.get_attribute("src") != map_src
 
 
 def test_another_seed_is_another_walk(page):

@@ -89,11 +89,22 @@ def test_a_picture_of_the_map_is_the_sketch_of_its_place(tab):
 
 
 def test_arriving_keeps_the_map_and_the_old_pictures_until_new_ones_are_there(tab):
-    first, _, last = tab.arrive(*controls(y=-0.5))
+    *_, drawn = tab.draw(*controls())
+    here = drawn[RECORD]["values"]["checkpoint"]
+    first, _, last = tab.arrive(*controls(y=-0.5, checkpoint=here), drawn[RECORD])
     for output in (PICTURE, MAP_OUT, ROW):
         assert first[output] == gr.skip()
     assert last[MAP_OUT] == gr.skip()
     assert pixels(last[PICTURE]) != pixels([*tab.draw(*controls())][-1][PICTURE])
+
+
+def test_arriving_with_another_caption_or_on_no_map_draws_the_map_too(tab):
+    *_, drawn = tab.draw(*controls())
+    here = drawn[RECORD]["values"]["checkpoint"]
+    retyped = controls(y=-0.5, caption="a red flower", checkpoint=here)
+    for record in (drawn[RECORD], None):
+        first, *_ = tab.arrive(*retyped, record)
+        assert {read_settings(file)["caption"] for file, _ in first[MAP_OUT]} == {"a red flower"}
 
 
 def test_locking_and_going_back_change_the_map_but_not_the_picture(tab):
@@ -183,14 +194,14 @@ def test_bad_settings_of_noise_are_told_in_words(tab, settings, words):
 def test_too_many_locked_steps_are_refused_before_they_are_looked_at(tab):
     with pytest.raises(gr.Error, match="16 locked steps are the limit"):
         tab.api(CAPTION, locked=[["no step"]] * 17)
-    *_, last = tab.arrive(*controls(locked=str([[0, 0.5, 0, 45]] * 16)))  # the most there are
+    *_, last = tab.arrive(*controls(locked=str([[0, 0.5, 0, 45]] * 16)), None)  # the most there are
     assert tab.values(read_settings(last[SKETCH]))["locked"].count("0.5") == 16
 
 
 def test_what_a_slider_has_drawn_last_is_downloaded_with_its_settings(tab):
     place = {"caption": "a “yellow” flower", "x": 0.5, "mean": False, "epsilon_seed": 3}
     sketch = gr.Image(format="png").postprocess(tab.move(*controls(**place)))
-    *_, last = tab.arrive(*controls(**place))
+    *_, last = tab.arrive(*controls(**place), None)
     assert read_settings(sketch.path) == read_settings(last[SKETCH])
 
 
