@@ -63,7 +63,8 @@ def shown(tab: str, values: dict, drawn: Drawing, before: Drawing | None) -> Sho
         _grid(drawn),
         _download(drawn.sketches if drawn.done else (), "sketch", "sketches"),
         _download(drawn.pictures if drawn.done else (), "picture", "pictures"),
-        report(drawn),
+        # Read out as it changes, so not at every step in between.
+        report(drawn) if before is None or drawn.done else gr.skip(),
         drawn,
         _record(tab, values, drawn) if drawn.done else gr.skip(),
     )
