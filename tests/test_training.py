@@ -435,13 +435,14 @@ def test_exporting_what_is_no_run_is_explained(tmp_path, capsys):
 
 @pytest.mark.parametrize("source", ["run", "checkpoint"])
 def test_a_run_can_begin_with_another_runs_networks(
-    arrays, stage1_run, tmp_path, source, monkeypatch
+    arrays, stage1_run, tmp_path, source, monkeypatch, capsys
 ):
     trained = stage1_run if source == "run" else stage1_run / "model"
     out = tmp_path / "begun"
     settings = ["--recipe", "paper", "--begin-with", str(trained), "--images", "4"]
     # At a rate of nearly nothing the networks stay what they began with.
     assert run1(arrays, out, *settings, "--learning-rate", "1e-12") == 0
+    assert ("--head-start" in capsys.readouterr().err) == (source == "checkpoint")
     begun, old = (torch.load(r / "state.pt", weights_only=True) for r in (out, stage1_run))
     assert begun["images"] == 4
     origin = old["model" if source == "run" else "average"]

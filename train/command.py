@@ -195,7 +195,13 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
         settings=settings,
     )
     if args.begin_with:
-        trainer.begin_with(args.begin_with)
+        brings_d = trainer.begin_with(args.begin_with)
+        if not (brings_d or recipe.head_start):
+            print(
+                f"D is new, for {args.begin_with} brings none that fits, and may lead the trained G "
+                "astray: with --head-start 6144 it learns alone first",
+                file=sys.stderr,
+            )
     return trainer
 
 

@@ -335,13 +335,13 @@ class Trainer:
                 group["betas"] = (self.recipe.beta1, self.recipe.beta2)
         self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
 
-    def begin_with(self, source: str | Path) -> None:
+    def begin_with(self, source: str | Path) -> bool:
         """Take the trained generator of `source`, a run or a checkpoint, and of a run its D too.
 
         A D that is built otherwise than this run's is left behind; give a new one a `head_start`.
         Lines, textures and what makes a picture look real carry over from one subject to another.
         The embedding statistics, Stage-I under Stage-II and the step count stay this run's own.
-        Raises ValueError when the networks are not of one size.
+        Returns whether D was taken. Raises ValueError when the networks are not of one size.
         """
         state_file = Path(source) / "state.pt"
         if state_file.exists():
@@ -364,8 +364,10 @@ class Trainer:
                 + "; ".join(self._differences(config))
             ) from error
         theirs, ours = state.get("discriminator", {}), self.discriminator.state_dict()
-        if {k: v.shape for k, v in theirs.items()} == {k: v.shape for k, v in ours.items()}:
+        fits = {k: v.shape for k, v in theirs.items()} == {k: v.shape for k, v in ours.items()}
+        if fits:
             self.discriminator.load_state_dict(theirs)
+        return fits
 
     def _differences(self, config: dict) -> list[str]:
         """In words, what of another's configuration makes this stage's generator a different one."""
