@@ -1,7 +1,12 @@
+import json
+import shutil
+
 import pytest
 import torch
+from conftest import fake_encoder
 
 from train.data import DataError, PhotoData
+from train.prepare import NAMED
 
 
 @pytest.mark.parametrize("resolution", [64, 128, 256])
@@ -43,6 +48,38 @@ def test_mismatched_captions_are_of_another_class(arrays):
         batch = data.batch(step, 8)
         colour, other = batch.embeddings[:, :3].argmax(1), batch.mismatched[:, :3].argmax(1)
         assert (colour != other).all()
+
+
+def test_names_stand_in_for_a_share_of_the_captions(arrays):
+    classes = json.loads((arrays / "meta.json").read_text())["classes"]
+    said = {c: fake_encoder([phrase.format(c) for phrase in NAMED]) for c in classes}
+    captions, half, names = (PhotoData(arrays, 64, name_share=share) for share in (0, 0.5, 1))
+    swapped = torch.zeros(0, dtype=torch.bool)
+    for step in range(8):
+        plain, some, named = (data.batch(step, 8) for data in (captions, half, names))
+        torch.testing.assert_close(plain.photos, named.photos)
+        chosen = names._epoch_order(step * 8, 8, 0)
+        for row, photo in enumerate(chosen.tolist()):
+            phrases = said[classes[int(names.class_ids[photo])]]
+            distance = (phrases - named.embeddings[row]).abs().amax(dim=1)
+            assert distance.min() < 5e-3
+        for texts in ("embeddings", "mismatched"):
+            mixed, caption, name = (getattr(batch, texts) for batch in (some, plain, named))
+            as_caption, as_name = ((mixed == other).all(dim=1) for other in (caption, name))
+            assert (as_caption | as_name).all()
+            swapped = torch.cat([swapped, as_name & ~as_caption])
+    assert 0.3 < swapped.float().mean() < 0.7
+
+
+def test_names_that_are_not_there_are_asked_for(arrays, tmp_path):
+    shutil.copytree(arrays, tmp_path / "nameless")
+    (tmp_path / "nameless" / "names.npy").write_bytes(b"")
+    with pytest.raises(DataError, match="damaged"):
+        PhotoData(tmp_path / "nameless", 64, name_share=0.1)
+    (tmp_path / "nameless" / "names.npy").unlink()
+    PhotoData(tmp_path / "nameless", 64)
+    with pytest.raises(DataError, match="class_name for every photo"):
+        PhotoData(tmp_path / "nameless", 64, name_share=0.1)
 
 
 def test_photos_are_cropped_and_flipped(arrays):

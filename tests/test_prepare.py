@@ -30,6 +30,15 @@ def test_arrays_hold_photos_and_captions(arrays):
     np.testing.assert_allclose(embeddings[3], encoded, atol=5e-3)
 
 
+def test_names_of_classes_are_embedded_where_all_have_one(arrays, tmp_path):
+    meta, names = json.loads((arrays / "meta.json").read_text()), np.load(arrays / "names.npy")
+    assert names.shape == (3, 2, 16)
+    expected = fake_encoder([f"a {name}" for name in meta["classes"]])
+    np.testing.assert_allclose(names[:, 1], expected, atol=5e-3)
+    train.prepare.write_names(tmp_path, ["rose", ""], fake_encoder)
+    assert not list(tmp_path.iterdir())
+
+
 def test_class_split_is_disjoint(arrays):
     rows = [json.loads(line) for line in (arrays / "captions.jsonl").open()]
     classes = {

@@ -24,7 +24,7 @@ from train.prepare import FORMAT
 class Batch(NamedTuple):
     photos: Tensor  # (N, 3, S, S) in [−1, 1]
     embeddings: Tensor  # (N, E), as the encoder gave them
-    mismatched: Tensor  # (N, E), captions of other photos, of another class where there is one
+    mismatched: Tensor  # (N, E), the same of other photos, of another class where there is one
 
 
 class DataError(ValueError):
@@ -38,8 +38,17 @@ class PhotoData:
     an accelerator.
     """
 
-    def __init__(self, folder: str | Path, resolution: int, device: torch.device | str = "cpu"):
-        """Raises DataError when the folder is not what train.prepare writes."""
+    def __init__(
+        self,
+        folder: str | Path,
+        resolution: int,
+        device: torch.device | str = "cpu",
+        name_share: float = 0.0,
+    ):
+        """`name_share`: how often a batch has the name of a photo's class in place of a caption.
+
+        Raises DataError when the folder is not what train.prepare writes, or has no names.
+        """
         folder = Path(folder)
         self.meta = read_meta(folder)
         try:
@@ -57,6 +66,8 @@ class PhotoData:
             warnings.simplefilter("ignore", UserWarning)  # read-only array: nothing here writes
             self.photos = torch.from_numpy(photos).to(self.device)  # (P, 288 or 72, …, 3) uint8
         self.embeddings = torch.from_numpy(embeddings)  # (P, K, E) float16
+        self.name_share = name_share
+        self.names = _names(folder) if name_share else None  # (C, T, E) float16
         self.counts = torch.tensor(self.meta["caption_counts"])
         self.class_ids = torch.tensor(self.meta["class_ids"])
         held = torch.zeros(len(self.photos), dtype=torch.bool)
@@ -90,13 +101,26 @@ class PhotoData:
         tops = torch.randint(0, room, (size,), generator=draw)
         lefts = torch.randint(0, room, (size,), generator=draw)
         flips = torch.rand(size, generator=draw) < 0.5
+        named = torch.rand(2, size, generator=draw) < self.name_share
+        phrases = torch.rand(2, size, generator=draw)
         mine = slice(rank * share, (rank + 1) * share)
         photos = self._crops(chosen[mine], tops[mine], lefts[mine], flips[mine])
         return Batch(
             photos,
-            self.embeddings[chosen[mine], caption[mine]].float().to(self.device),
-            self.embeddings[other[mine], other_caption[mine]].float().to(self.device),
+            self._texts(chosen[mine], caption[mine], named[0, mine], phrases[0, mine]),
+            self._texts(other[mine], other_caption[mine], named[1, mine], phrases[1, mine]),
         )
+
+    def _texts(self, photos: Tensor, captions: Tensor, named: Tensor, phrases: Tensor) -> Tensor:
+        """(N, E): of each photo that caption, or where `named` the name of its class.
+
+        phrases: in [0, 1), which of the ways to say it.
+        """
+        texts = self.embeddings[photos, captions]
+        if named.any():
+            phrase = (phrases[named] * self.names.shape[1]).long()
+            texts[named] = self.names[self.class_ids[photos[named]], phrase]
+        return texts.float().to(self.device)
 
     def _epoch_order(self, start: int, size: int, seed: int) -> Tensor:
         """Photos number start … start + size of an endless walk, each epoch a new permutation."""
@@ -148,6 +172,18 @@ class PhotoData:
         with (Path(folder) / "captions.jsonl").open(encoding="utf-8") as file:
             rows = [json.loads(line) for line in file]
         return [{"photo": p, "caption": rows[p]["captions"][0]} for p in picks]
+
+
+def _names(folder: Path) -> Tensor:
+    try:
+        return torch.from_numpy(np.load(folder / "names.npy"))
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{folder} has no names of classes, which --name-share takes: prepare it again, with a "
+            "class_name for every photo"
+        ) from error
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{folder}/names.npy is damaged: {error}") from error
 
 
 def read_meta(folder: str | Path) -> dict:

@@ -102,7 +102,7 @@ class Trainer:
         self.stage, self.recipe, self.seed = stage, recipe, seed
         self.out = Path(out)
         self.precision = choose_precision(self.device) if precision == "auto" else precision
-        self.data = PhotoData(data_folder, stage.resolution, self.device)
+        self.data = PhotoData(data_folder, stage.resolution, self.device, recipe.name_share)
         self.data_folder = Path(data_folder)
         self.batches = ReadAhead(self.data, recipe.batch, seed, self.rank, self.processes)
         self.model = model.to(self.device, memory_format=torch.channels_last)

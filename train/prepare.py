@@ -7,6 +7,7 @@ What it writes, all that training reads:
     photos.npy        (P, 288, 288, 3) uint8   a random 256 crop and a flip are the augmentation
     photos_small.npy  (P, 72, 72, 3) uint8     box averages of the same, for Stage-I's 64 crops
     embeddings.npy    (P, K, E) float16        one row a caption, short lists repeated to K
+    names.npy         (C, T, E) float16        one row a class: its name in T phrases
     meta.json         names, classes, captions' count, split, encoder, statistics of the embeddings
     captions.jsonl    a line a photo: file name, class, split and its captions
 
@@ -43,6 +44,7 @@ UNREADABLE = (
     zlib.error,
 )
 FORMAT = 1
+NAMED = ("{}", "a {}")  # as people type a name
 
 
 def prepare(
@@ -99,6 +101,7 @@ def prepare(
             }
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     classes = sorted({p.class_name for p in photos})
+    write_names(partial, classes, encode)
     meta = {
         "format": FORMAT,
         "layout": layout,
@@ -173,6 +176,15 @@ def _write_embeddings(folder, captions, is_validation, encode, dim) -> tuple[lis
     if scale < 1e-4:
         raise SourceError("all captions to learn from say the same: there is nothing to tell apart")
     return [float(m) for m in mean], scale
+
+
+def write_names(folder: Path, classes: list[str], encode) -> None:
+    """Fill names.npy, in the order of `classes`; there is none where a class has no name."""
+    if not all(name.strip() for name in classes):
+        return
+    phrases = [[phrase.format(name) for name in classes] for phrase in NAMED]
+    vectors = np.stack([np.asarray(encode(texts), np.float16) for texts in phrases], axis=1)
+    np.save(folder / "names.npy", vectors)
 
 
 def _check_vectors(vectors, count: int, dim: int) -> None:

@@ -21,6 +21,7 @@ class Recipe:
     beta1: float = 0.5
     beta2: float = 0.999
     kl_weight: float = 1.0  # λ, on nats per dimension
+    name_share: float = 0.0  # of captions, replaced by the name of the photo's class
     ema_half_life: int = 0  # images after which an old weight counts half; 0: no average
     # Stabilisers.
     real_label: float = 1.0  # under 1: one-sided label smoothing
@@ -48,6 +49,7 @@ class Recipe:
             "learning_rate": (self.learning_rate > 0, "is more than 0"),
             "ema_half_life": (self.ema_half_life >= 0, "is a number of images from 0"),
             "channel_growth": (self.channel_growth >= 1, "is a whole number from 1"),
+            "name_share": (0 <= self.name_share <= 1, "is a share from 0 to 1"),
             "pair_share": (0 <= self.pair_share <= 1, "is a share from 0 to 1"),
             "discriminator": (self.discriminator in ("paper", "features"), "is paper or features"),
             "loss": (self.loss in ("cross-entropy", "hinge"), "is cross-entropy or hinge"),
