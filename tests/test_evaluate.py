@@ -12,11 +12,12 @@ from stackgan import StackGAN, pipeline
 from stackgan.features import FeatureNetwork
 from stackgan.images import from_pictures
 from stackgan.matching import Scorer
-from train import colours, evaluate, metrics
+from train import colours, evaluate, metrics, scores
+from train.data import PhotoData
 from train.featureset import load_network, shrunk
 from train.heads import train_classifier
 from train.spread import deviation, pairwise_distance, step_ratio
-from train.texts import file_texts
+from train.texts import file_texts, name_texts
 
 FIGURES = {
     "kid",
@@ -26,6 +27,7 @@ FIGURES = {
     "precision",
     "recall",
     "inception_score",
+    "named_class",
     "r_precision",
     "colour_faithfulness",
     "memorisation",
@@ -285,6 +287,11 @@ def test_every_promised_figure_is_written(command, tmp_path, capsys):
     assert found["r_precision"]["among"] == 4
     assert found["r_precision"]["chance"] == 0.25
     assert found["inception_score"]["classifier"]["classes"] == 2
+    assert found["named_class"]["chance"] == 0.5
+    assert (
+        found["named_class"]["anchors"]["real"]
+        == found["inception_score"]["classifier"]["accuracy"]
+    )
     assert found["memorisation"]["quantiles"]["pictures"]["0.50"] == pytest.approx(
         found["memorisation"]["value"], abs=1e-4
     )
@@ -321,6 +328,28 @@ def test_two_runs_agree_and_without_a_scorer_the_reason_is_told(command):
     assert rounded[0] == rounded[1]
     assert first["r_precision"]["value"] is None
     assert "train.scorer" in first["r_precision"]["reason"]
+
+
+def test_pictures_asked_for_by_name_are_held_to_their_class(arrays):
+    data = PhotoData(arrays, 64)
+    texts = name_texts(data, arrays, 5)
+    classes = [data.meta["classes"][c] for c in data.class_ids[data.train].unique().tolist()]
+    assert texts.distinct == len(classes) == 2
+    assert {f"a {name}" for name in classes} == set(texts.captions)
+    torch.testing.assert_close(texts.embeddings, fake_encoder(texts.captions), atol=5e-3, rtol=0)
+    known, labels = (
+        torch.eye(2).repeat_interleave(20, 0),
+        torch.tensor([3, 8]).repeat_interleave(20),
+    )
+    known = known + 0.01 * gaussian(40, 0, 2)
+    drawn = {"pictures": torch.eye(2)[[0, 1, 1, 0]]}
+    asked = torch.tensor([3, 8, 3, 3])  # the third shows the other class
+    found = scores.class_scores(drawn, known, labels, 0, drawn, asked)["named_class"]
+    assert found["value"] == 0.75
+    assert found["chance"] == 0.5
+    found = scores.class_scores(drawn, known, labels, 0, {}, torch.zeros(0))["named_class"]
+    assert found["value"] is None
+    assert "no names" in found["reason"]
 
 
 def test_own_captions_are_drawn_and_broken_lines_named(command, tmp_path, capsys):

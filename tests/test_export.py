@@ -64,6 +64,7 @@ def metrics() -> dict:
     }
     found = {name: entry(scores) for name in ROWS}
     found["r_precision"] = entry({"pictures": missing("no --scorer")})
+    found["named_class"] = entry({"pictures": missing("no names")})
     for name, first, closer in (
         ("memorisation", 0.1, 0.012),
         ("memorisation_discriminator", 0.15, 0.034),
@@ -99,6 +100,9 @@ def test_card_has_each_score_beside_its_anchors(metrics):
     assert "EfficientNet-Lite0" in section
     metrics["memorisation_discriminator"] = entry({"pictures": missing("no --discriminator")})
     assert "discriminator" not in scores_section(metrics, "kept-out classes")
+    assert "Asked by name" not in scores_section(metrics, "kept-out classes")
+    metrics["named_class"] = entry({"pictures": Score(0.6, (0.5, 0.7), 300)}, chance=0.0135)
+    assert "(chance 0.013)" in scores_section(metrics, "kept-out classes")
     metrics["r_precision"] = entry(
         {"pictures": Score(0.4, (0.3, 0.5), 300)}, among=100, chance=0.01
     )

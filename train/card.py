@@ -180,8 +180,14 @@ By `train.evaluate`; never to be set beside published figures, which were made w
 
 
 def _notes(found: dict) -> str:
-    """How two of the rows are to be read, where they are there."""
+    """How some of the rows are to be read, where they are there."""
     notes = []
+    if found["named_class"]["value"] is not None:
+        notes.append(
+            "Asked by name: pictures of the names of training classes, “a NAME”, that the "
+            "Inception-style score's classifier takes for the class (chance "
+            f"{found['named_class']['chance']:.3f}); of photographs, its accuracy on unseen ones."
+        )
     if "chance" in (rate := found["r_precision"]):
         notes.append(
             f"R-precision: a picture's own caption ranks first among {rate['among']} "

@@ -67,7 +67,7 @@ class PhotoData:
             self.photos = torch.from_numpy(photos).to(self.device)  # (P, 288 or 72, …, 3) uint8
         self.embeddings = torch.from_numpy(embeddings)  # (P, K, E) float16
         self.name_share = name_share
-        self.names = _names(folder) if name_share else None  # (C, T, E) float16
+        self.names = class_names(folder) if name_share else None  # (C, T, E) float16
         self.counts = torch.tensor(self.meta["caption_counts"])
         self.class_ids = torch.tensor(self.meta["class_ids"])
         held = torch.zeros(len(self.photos), dtype=torch.bool)
@@ -174,13 +174,21 @@ class PhotoData:
         return [{"photo": p, "caption": rows[p]["captions"][0]} for p in picks]
 
 
-def _names(folder: Path) -> Tensor:
+def has_names(folder: str | Path) -> bool:
+    """Whether every photo has a class with a name, and the folder is not older than names.npy."""
+    return (Path(folder) / "names.npy").exists()
+
+
+def class_names(folder: str | Path) -> Tensor:
+    """Embeddings of each class's name in the phrases NAMED, (C, T, E) float16.
+
+    Raises DataError when there are none.
+    """
     try:
-        return torch.from_numpy(np.load(folder / "names.npy"))
+        return torch.from_numpy(np.load(Path(folder) / "names.npy"))
     except FileNotFoundError as error:
         raise DataError(
-            f"{folder} has no names of classes, which --name-share takes: prepare it again, with a "
-            "class_name for every photo"
+            f"{folder} has no names of classes: prepare it again, with a class_name for every photo"
         ) from error
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{folder}/names.npy is damaged: {error}") from error

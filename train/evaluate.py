@@ -27,7 +27,7 @@ from stackgan.pipeline import Pipeline
 from train import scores
 from train.colours import subject_of
 from train.columns import FIRST, drawn_columns, real_columns
-from train.data import DataError, PhotoData
+from train.data import DataError, PhotoData, has_names
 from train.featureset import (
     NAMES,
     Through64,
@@ -41,7 +41,9 @@ from train.machine import hardware
 from train.metrics import missing
 from train.report import entry, nearest_figure, table
 from train.spread import diversity, smoothness
-from train.texts import file_texts, validation_texts
+from train.texts import file_texts, name_texts, validation_texts
+
+NAMES_DRAWN = 600  # pictures asked for by the name of a class
 
 
 def evaluate(
@@ -105,7 +107,12 @@ def evaluate(
         seed,
         "training photographs through 64×64",
     )
-    found |= scores.class_scores(at_hand, known, data.class_ids[training], seed)
+    named, asked = {}, torch.zeros(0)
+    if has_names(data_folder):
+        names = name_texts(data, data_folder, min(samples, NAMES_DRAWN), seed)
+        drawn = drawn_columns(pipeline, names, {main.name: main}, subject, seed)
+        named, asked = {n: c.seen_by(main.name) for n, c in drawn.items()}, names.groups
+    found |= scores.class_scores(at_hand, known, data.class_ids[training], seed, named, asked)
     found["r_precision"] = scores.r_precision(columns, judge)
     found["colour_faithfulness"] = scores.colour(columns, subject)
     found["memorisation"] = scores.memorisation(at_hand, known)

@@ -24,6 +24,7 @@ ROWS = {
     "precision": ("precision", 1),
     "recall": ("recall", 1),
     "inception_score": ("Inception-style score", 1),
+    "named_class": ("asked by name: its class", 1),
     "r_precision": ("R-precision", 1),
     "colour_faithfulness": ("colour faithfulness", 1),
     "memorisation": ("nearest training photo", 1),

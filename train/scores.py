@@ -48,15 +48,30 @@ def kernel_distances(at_hand: Features, known: Tensor, seed: int, reference: str
     return entry(kids, "lower", reference=reference)
 
 
-def class_scores(at_hand: Features, known: Tensor, classes: Tensor, seed: int) -> dict:
-    """The Inception-style score, on a classifier trained here on the training photographs."""
+def class_scores(
+    at_hand: Features, known: Tensor, classes: Tensor, seed: int, named: Features, asked: Tensor
+) -> dict:
+    """What a classifier says that is trained here on the training photographs (M, D) and `classes`.
+
+    The Inception-style score; and of pictures `named`, each drawn from the name of the class
+    `asked`, (N,), how many it takes for one of that class. Without names, N = 0, only the first.
+    """
     try:
         classifier, accuracy = train_classifier(known, classes)
     except ValueError as error:
-        return {"inception_score": entry({"pictures": missing(str(error))})}
+        reason = entry({"pictures": missing(str(error))})
+        return {"inception_score": reason, "named_class": reason}
     scores = {name: metrics.inception_score(classifier(x), seed) for name, x in at_hand.items()}
-    checked = {"accuracy": accuracy.as_dict(), "classes": len(classes.unique())}
-    return {"inception_score": entry(scores, "higher", classifier=checked)}
+    there = classes.unique()
+    checked = {"accuracy": accuracy.as_dict(), "classes": len(there)}
+    found = {"inception_score": entry(scores, "higher", classifier=checked)}
+    if not len(asked):
+        reason = "the prepared folder has no names of classes"
+        return found | {"named_class": entry({"pictures": missing(reason)})}
+    hits = {name: there[classifier(x).argmax(1)] == asked for name, x in named.items()}
+    shares = {name: mean_score(hit.double()) for name, hit in hits.items()}
+    chance = round(1 / len(there), 4)
+    return found | {"named_class": entry({**shares, "real": accuracy}, "higher", chance=chance)}
 
 
 def r_precision(columns: dict[str, Column], judge: Scorer | None) -> dict:

@@ -1,4 +1,4 @@
-"""The captions that an evaluation draws: the validation split's, or a file's."""
+"""What an evaluation draws: the validation split's captions or a file's, and names of classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from stackgan.text import clean_caption
-from train.data import DataError, PhotoData, _mix
+from train.data import DataError, PhotoData, _mix, class_names
+from train.prepare import NAMED
 from train.sources import Report, _captions, _lines
 
 
@@ -83,6 +84,18 @@ def file_texts(
     rows = torch.tensor([i for i, _ in picks])
     parts = [encode(captions[start : start + 256]) for start in range(0, count, 256)]
     return Texts(captions, torch.cat(parts), rows, min(count, len(groups)))
+
+
+def name_texts(data: PhotoData, folder: str | Path, count: int, seed: int = 0) -> Texts:
+    """`count` times the name of a training class, "a rose", all in turn; groups are classes.
+
+    Raises DataError when the folder has no names.
+    """
+    classes = data.class_ids[data.train].unique()
+    picks = torch.tensor([place for place, _ in _in_turn([1] * len(classes), count, seed)])
+    rows = classes[picks]
+    captions = [NAMED[-1].format(data.meta["classes"][row]) for row in rows.tolist()]
+    return Texts(captions, class_names(folder)[rows, -1].float(), rows, min(count, len(classes)))
 
 
 def _in_turn(sizes: list[int], count: int, seed: int) -> list[tuple[int, int]]:
