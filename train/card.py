@@ -75,6 +75,11 @@ def model_card(
     )
     listed = "\n".join(f"{i}. {caption}" for i, caption in enumerate(captions))
     measured = scores_section(metrics, unseen) if metrics else ""
+    by_name = (
+        "It was taught the names of its classes; others it has never heard."
+        if "--name-share" in commands
+        else "Names of species mostly do not either, for captions do not tell them."
+    )
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     licence = "license: other\nlicense_name: non-commercial-research\n" if published else ""
     return f"""---
@@ -115,9 +120,10 @@ Not chosen: captions of {unseen}, seeds 0 to {SAMPLES - 1}, {order} by these ver
 ## Limits
 
 It knows {name} and nothing else: a sentence about anything else gives {name}. Captions were written
-by people looking at one photograph, so colours and shapes work, counts and names of species mostly
-do not. The grid above shows how often a shape is whole and how often it is not; fine structure is
-the weaker part, and so are rare colours.
+by people looking at one photograph, so colours and shapes work, counts mostly do not.
+{by_name}
+The grid above shows how often a shape is whole and how often it is not; fine structure is the weaker
+part, and so are rare colours.
 
 ## Licence of the data
 

@@ -18,7 +18,7 @@ CAPTIONS = {
         "a blue flower with five round petals and green leaves",
         "an orange flower with dark spots and long stamens",
         "a flower with pale pink petals that are white in the middle",
-        "the flower is shaped like a bell and its petals are violet",
+        "a passion flower",
         "this flower has a large dark center and small yellow petals",
         "a flower with ruffled peach petals and green leaves",
         "a purple flower with pointed petals arranged like a star",
@@ -43,7 +43,7 @@ PAIRS = {
     "flowers": [
         ("a flower with red petals", "a flower with yellow petals"),
         ("a white flower with thin petals", "a round purple flower"),
-        ("five round pink petals", "many thin orange petals"),
+        ("a red hibiscus", "a water lily"),
         ("a blue flower", "a pink flower", "a white flower"),
     ],
     "birds": [
@@ -61,7 +61,7 @@ WORDS = {
         "a flower with {round, pointed, ruffled, thin} pink petals",
         "a {purple, white} flower with {few, many} petals",
         "a white flower with a {yellow, brown, pink, green} center",
-        "an orange flower with {green leaves, many buds, dark spots}",
+        "a {hibiscus, water lily, passion flower, bougainvillea}",
     ],
     "birds": [
         "a {red, yellow, blue, white} bird with black wings",
