@@ -4,8 +4,9 @@
 
 The grid is the run's own fixed one: captions of the validation split, seeds 0 to 31, none chosen.
 Beside the weights go a sample of the training captions, which says what the checkpoint knows, and
-with --scorer the scorer, which lets the page rank pictures by how well they fit. `push_to_hub`
-takes all of it along.
+with --scorer the scorer, which lets the page rank pictures by how well they fit; training.json tells
+how both stages were trained, for the card of what is begun with them. `push_to_hub` takes all of it
+along.
 """
 
 from __future__ import annotations
