@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stackgan.norms import BatchNorm2d
+
 # Taps of a 3-tap kernel k that reach an input pixel twice enlarged: with stride 2 and padding 1 the
 # transposed kernel [k₂, k₁ + k₂, k₀ + k₁, k₀] gives k₀·x[y−1] + (k₁ + k₂)·x[y] on even rows and
 # (k₀ + k₁)·x[y] + k₂·x[y+1] on odd ones, as the convolution of the enlarged picture does.
@@ -31,7 +33,7 @@ class UpBlock(nn.Sequential):
         super().__init__(
             nn.Upsample(scale_factor=2, mode="nearest"),
             conv3x3(in_channels, out_channels),
-            nn.BatchNorm2d(out_channels),
+            BatchNorm2d(out_channels),
             nn.ReLU(inplace=True),
         )
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import TINY
 
-from stackgan import SIZES, StackGAN, layers
+from stackgan import SIZES, StackGAN, layers, norms
 from stackgan.conditioning import ConditioningAugmentation, EmbeddingNorm, kl_divergence
 from stackgan.discriminators import MatchingDiscriminator
 
@@ -52,6 +52,26 @@ def test_an_up_block_learns_the_same_in_either_form(monkeypatch):
         results[-1] += [buffer.float() for buffer in one.buffers()]
     for plain, transposed in zip(*results, strict=True):
         torch.testing.assert_close(transposed, plain, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+def test_batch_norm_of_few_channels_is_torchs(dtype, close):
+    results = []
+    for norm in (norms.BatchNorm2d(8), torch.nn.BatchNorm2d(8)):
+        generator = torch.Generator().manual_seed(3)
+        x, wanted = (torch.randn(3, 8, 4, 16, generator=generator).to(dtype) for _ in range(2))
+        x = (2 * x + 5).contiguous(memory_format=torch.channels_last).requires_grad_()
+        with torch.no_grad():
+            norm.weight.copy_(torch.rand(8, generator=generator))
+            norm.bias.copy_(torch.randn(8, generator=generator))
+        assert norms.BatchNorm2d._can_widen(norm, x)
+        for _ in range(2):
+            y = norm(x)
+        y.backward(wanted)
+        learned = [norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var]
+        results.append([y, x.grad, norm.num_batches_tracked, *learned])
+    for widened, plain in zip(*results, strict=True):
+        torch.testing.assert_close(widened, plain, rtol=close, atol=close)
 
 
 def test_sizes_count_their_parameters():
