@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import pytest
@@ -30,6 +31,18 @@ def test_processes_share_one_batch(arrays):
     parts = [data.batch(3, 4, rank=r, processes=2) for r in range(2)]
     for one, two in zip(whole, zip(*parts, strict=True), strict=True):
         torch.testing.assert_close(one, torch.cat(two))
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system offers no such advice")
+def test_the_system_is_told_which_photos_come_next(arrays, monkeypatch):
+    data, told = PhotoData(arrays, 256), []
+    monkeypatch.setattr(os, "posix_fadvise", lambda *advice: told.append(advice))
+    data.expect(2, 4, seed=1, rank=1, processes=2)
+    file = (arrays / "photos.npy").read_bytes()
+    photos = data.photos[data._epoch_order(8, 4, seed=1)[2:]]
+    for (_, offset, length, advice), photo in zip(told, photos, strict=True):
+        assert file[offset : offset + length] == photo.numpy().tobytes()
+        assert advice == os.POSIX_FADV_WILLNEED
 
 
 def test_an_epoch_shows_every_training_photo_once(arrays):

@@ -30,7 +30,7 @@ from stackgan.config import StackGANConfig
 from stackgan.discriminators import FeatureDiscriminator, MatchingDiscriminator
 from stackgan.model import StackGAN
 from train.augment import augment
-from train.data import PhotoData, ReadAhead, _mix
+from train.data import PhotoData, _mix
 from train.files import save_model, write_atomically
 from train.losses import AdversarialLoss, r1_penalty
 from train.machine import choose_precision, hardware
@@ -104,7 +104,6 @@ class Trainer:
         self.precision = choose_precision(self.device) if precision == "auto" else precision
         self.data = PhotoData(data_folder, stage.resolution, self.device, recipe.name_share)
         self.data_folder = Path(data_folder)
-        self.batches = ReadAhead(self.data, recipe.batch, seed, self.rank, self.processes)
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.generator = stage.trainee(self.model)
         self.discriminator = self._make_discriminator(model.config, features)
@@ -127,7 +126,9 @@ class Trainer:
         """
         recipe, share = self.recipe, self.recipe.batch // self.processes
         rows = slice(self.rank * share, (self.rank + 1) * share)
-        batch = self.batches.batch(self.step)
+        part = recipe.batch, self.seed, self.rank, self.processes
+        batch = self.data.batch(self.step, *part)
+        self.data.expect(self.step + 1, *part)
         noise = torch.Generator().manual_seed(_mix(self.seed, self.step, salt=3))
         local = torch.Generator().manual_seed(_mix(self.seed, self.step, salt=4 + self.rank))
         photos = batch.photos.contiguous(memory_format=torch.channels_last)
