@@ -24,6 +24,19 @@ def test_png_carries_its_settings(tmp_path):
     assert images.read_settings(tmp_path / "b.png") is None
 
 
+def test_png_is_exact_and_no_larger_than_pillows(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randn(1, 3, 32, 32, generator=generator)
+    fine = 0.05 * torch.randn(1, 3, 256, 256, generator=generator)
+    smooth = torch.nn.functional.interpolate(coarse, (256, 256), mode="bicubic")
+    [picture] = images.to_pictures(0.4 * smooth + fine)
+    images.save_png(picture, tmp_path / "a.png", {})
+    picture.save(tmp_path / "thorough.png")
+    assert Image.open(tmp_path / "a.png").tobytes() == picture.tobytes()
+    thorough = (tmp_path / "thorough.png").stat().st_size
+    assert (tmp_path / "a.png").stat().st_size < 1.03 * thorough
+
+
 def test_stages_grid_puts_sketches_over_pictures():
     sketches, pictures = -torch.ones(3, 3, 64, 64), torch.ones(3, 3, 256, 256)
     picture = images.stages_grid(sketches, pictures, columns=2)

@@ -9,6 +9,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -55,8 +56,9 @@ def write_pngs(
 ) -> list[str]:
     """(N, 3, H, W) in [−1, 1] → paths of N PNGs that carry their settings and their stage."""
     paths = [str(folder / name) for name in names]
-    for picture, path, record in zip(to_pictures(images), paths, settings, strict=True):
-        save_png(picture, path, {**record, "stage": stage})
+    records = [{**record, "stage": stage} for record in settings]
+    with ThreadPoolExecutor() as pool:  # Pillow compresses without Python's lock
+        list(pool.map(save_png, to_pictures(images), paths, records))
     return paths
 
 
