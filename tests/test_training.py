@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -292,6 +293,13 @@ def test_ema_halves_at_its_half_life():
     torch.testing.assert_close(average.weight, (start + model.weight) / 2)
 
 
+def test_ema_forgets_sooner_in_the_beginning():
+    recipe = Recipe(batch=10, ema_half_life=100, ema_ramp=0.5)
+    for images, half_life in ((40, 20), (200, 100), (10_000, 100)):
+        run = SimpleNamespace(recipe=recipe, images=images)
+        assert Trainer._decay(run) == pytest.approx(0.5 ** (10 / half_life))
+
+
 def test_two_processes_train_the_same_network(arrays, tmp_path):
     """Gradients are averaged: both processes end with one network, and see half a batch each."""
     out = tmp_path / "two"
@@ -362,6 +370,7 @@ def test_gradients_of_parts_average_to_the_whole(arrays, stage1_run, tmp_path, m
         (["--out", "{new}", "--data", "{data}", "--view", "64"], "--view"),
         (["--out", "{new}", "--data", "{data}", "--view", "160"], "--view"),
         (["--out", "{new}", "--data", "{data}", "--r1-weight", "1"], "--r1-weight"),
+        (["--out", "{new}", "--data", "{data}", "--ema-ramp", "0"], "--ema-ramp"),
         (["--out", "{new}", "--data", "{data}", "--pair-share", "0.5"], "Stage-II's"),
         (["--out", "{new}", "--data", "{data}", "--discriminator-width", "8"], "the paper's"),
         (["--out", "{new}", "--data", "{data}", "--real-label", "0.9"], "cross-entropy"),

@@ -214,8 +214,8 @@ class Trainer:
     def _decay(self) -> float:
         if not self.recipe.ema_half_life:
             return 0.0
-        # Early on the average must not remember the random start: a tenth of what has been seen.
-        half_life = min(self.recipe.ema_half_life, 0.1 * self.images)
+        # Early on the average must not remember the random start.
+        half_life = min(self.recipe.ema_half_life, self.recipe.ema_ramp * self.images)
         return 0.5 ** (self.recipe.batch / half_life)
 
     def _make_discriminator(self, config: StackGANConfig, features: nn.Module | None) -> nn.Module:

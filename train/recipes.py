@@ -23,6 +23,7 @@ class Recipe:
     kl_weight: float = 1.0  # λ, on nats per dimension
     name_share: float = 0.0  # of captions, replaced by the name of the photo's class
     ema_half_life: int = 0  # images after which an old weight counts half; 0: no average
+    ema_ramp: float = 0.1  # share of the images seen that the half-life is at most, early on
     # Stabilisers.
     real_label: float = 1.0  # under 1: one-sided label smoothing
     augment: bool = False  # translation and cutout of all that D sees
@@ -48,6 +49,7 @@ class Recipe:
             "halve_every": (self.halve_every >= 1, "is a whole number of epochs from 1"),
             "learning_rate": (self.learning_rate > 0, "is more than 0"),
             "ema_half_life": (self.ema_half_life >= 0, "is a number of images from 0"),
+            "ema_ramp": (self.ema_ramp > 0, "is a share of the images seen, more than 0"),
             "channel_growth": (self.channel_growth >= 1, "is a whole number from 1"),
             "name_share": (0 <= self.name_share <= 1, "is a share from 0 to 1"),
             "pair_share": (0 <= self.pair_share <= 1, "is a share from 0 to 1"),
@@ -74,6 +76,7 @@ class Recipe:
             "is read by the paper's discriminator alone": not paper and ("discriminator_width",),
             "is read by the cross-entropy loss alone": hinge and ("real_label",),
             "follows a warm start, and --warm-up is 0": not self.warm_up and ("ramp",),
+            "slows an average, and --ema-half-life is 0": not self.ema_half_life and ("ema_ramp",),
             "weighs pairs, and --pair-share is 0": not self.pair_share and ("pair_weight",),
             "is Stage-I's": stage != 1 and ("diversity_weight",),
             "is Stage-II's": stage != 2 and ("pair_share", "pair_weight", "consistency_weight"),
@@ -96,7 +99,7 @@ _FEATURES = {
     "loss": "hinge",
     "beta1": 0.0,
     "beta2": 0.99,
-    "ema_half_life": 10_000,
+    "ema_half_life": 50_000,
     "augment": True,
     "channel_growth": 2,
 }
