@@ -1,6 +1,8 @@
 """The endpoints /interpolate and /animate: the way through two to five captions."""
 
 # No `from __future__ import annotations` here: gr.api reads the annotations.
+from concurrent.futures import ThreadPoolExecutor
+
 import gradio as gr
 
 from stackgan.ui import checks
@@ -62,7 +64,9 @@ class Endpoints:
             travel = self._travel(
                 captions, frames, seed, end_seed, spherical, truncation, checkpoint
             )
-            films = [self._film(travel, ending) for ending in ("gif", "webp")]
+            stop_if_nobody_waits()  # writing a film takes as long as drawing its frames
+            with ThreadPoolExecutor() as pool:  # Pillow writes them without Python's lock
+                films = list(pool.map(lambda ending: travels.film(travel, ending), ("gif", "webp")))
         lists = ([served(p) for p in paths] for paths in (travel.sketches, travel.pictures))
         files = (served(path) for path in (travel.strip, *films))
         return *lists, *files, travel.settings
@@ -104,7 +108,8 @@ class Endpoints:
             travel = self._travel(
                 captions, frames, seed, end_seed, spherical, truncation, checkpoint
             )
-            return served(self._film(travel, format, stage, back, seconds))
+            stop_if_nobody_waits()
+            return served(travels.film(travel, format, stage, back, seconds))
 
     def _travel(
         self, captions, frames, seed, end_seed, spherical, truncation, checkpoint
@@ -112,10 +117,6 @@ class Endpoints:
         route = travels.checked_route(captions, frames, seed, end_seed, spherical, truncation)
         *_, travel = travels.draw(self.checkpoints.pipeline(checkpoint), route)
         return travel
-
-    def _film(self, travel: Travel, *choices) -> str:
-        stop_if_nobody_waits()  # writing a film takes as long as drawing its frames
-        return travels.film(travel, *choices)
 
 
 def _listed(captions: object, what: str) -> list:
