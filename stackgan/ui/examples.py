@@ -34,8 +34,8 @@ CAPTIONS = {
         "a white seabird with grey wings and an orange beak",
         "a tiny green bird with a red throat and a needle-like beak",
         "a bird with a black and white head and a yellow breast",
-        "a large bird with speckled feathers and a hooked beak",
-        "a bird with a green head, a white neck and a yellow bill",
+        "a blue jay",
+        "an american goldfinch",
     ],
 }
 
@@ -49,7 +49,7 @@ PAIRS = {
     "birds": [
         ("a red bird with black wings", "a blue bird"),
         ("a small yellow bird", "a large white bird"),
-        ("a bird with a red breast", "a bird with a green breast"),
+        ("a cardinal", "a blue jay"),
         ("a yellow bird", "a brown bird", "a black bird"),
     ],
 }
@@ -68,7 +68,7 @@ WORDS = {
         "a brown bird with a {white, red, yellow, black} breast",
         "a {small, large} grey bird with a {short, long} beak",
         "a white bird with {black, grey, blue, brown} wings",
-        "a black bird {on a branch, on grass, on water, in flight}",
+        "a {cardinal, blue jay, common raven, laysan albatross}",
     ],
 }
 
