@@ -1,4 +1,4 @@
-"""BatchNorm for maps of few channels, which torch's CPU kernels read eight times too slowly.
+"""BatchNorm for maps of few channels, which torch's CPU kernels take five times too long for.
 
 They step through a pixel's channels a vector at a time, and below a vector's width one by one. Yet
 in memory a channels-last map (N, C, H, W) is also one of (N, kC, H, W / k), whose channels are the

@@ -64,7 +64,7 @@ class PhotoData:
         self.resolution, self.device = resolution, torch.device(device)
         mapped = self.device.type == "cpu" and hasattr(os, "posix_fadvise")
         self._file = (folder / file).open("rb") if mapped else None
-        self._start, self._bytes = photos.offset, photos[0].nbytes  # in the file, of a photo
+        self._start, self._bytes = photos.offset, photos.strides[0]  # in the file, of a photo
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # read-only array: nothing here writes
             self.photos = torch.from_numpy(photos).to(self.device)  # (P, 288 or 72, …, 3) uint8
