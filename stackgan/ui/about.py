@@ -16,7 +16,7 @@ from stackgan.pipeline import Inputs, Pipeline
 from stackgan.ui import about_text, checks, examples
 from stackgan.ui.checkpoints import Checkpoints
 from stackgan.ui.controls import exchange_examples, report_html
-from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, endpoint
+from stackgan.ui.events import PRIVATE, endpoint, uses_model
 from stackgan.ui.files import file_name, new_folder, write_pngs
 from stackgan.ui.plots import AMPLIFIED, difference, gaussian_svg, grey_levels
 
@@ -190,11 +190,10 @@ class About:
         endpoint(self.api, "explain")
         gr.on(
             [go.click, caption.submit, other.submit],
-            self.explain,
-            [caption, other, seed, chooser],
-            shown,
+            **uses_model(self.explain),
+            inputs=[caption, other, seed, chooser],
+            outputs=shown,
             show_progress_on=[picture, without, instead],
-            **ONE_AT_A_TIME,
             **PRIVATE,
         )
         exchange_examples(chooser, [caption, other], _first_two)

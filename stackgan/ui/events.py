@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import importlib.util
+import inspect
 import os
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import gradio as gr
 from gradio.context import LocalContext
@@ -15,8 +18,11 @@ from stackgan.runtime import Engine
 
 MAX_WAITING = 32  # more are told that the page is busy
 
-# All events that use the model wait in one queue.
-ONE_AT_A_TIME = {"concurrency_id": "model", "concurrency_limit": 1}
+# Every thread that computes has a team of OpenMP threads of its own, and where teams have more threads
+# than there are cores, all of them sleep at each barrier: a caption then takes a third longer. Gradio
+# would hand each answer to any of its threads.
+_MODEL_THREAD = ThreadPoolExecutor(1, thread_name_prefix="model")
+_DONE = object()
 PRIVATE = {"api_visibility": "private"}  # the page's own event, no endpoint of the API
 
 # From a hidden gr.File that an event has filled to the visitor's folder of downloads.
@@ -26,6 +32,36 @@ SAVE_FILE = """(file) => {
     link.download = file.orig_name;
     link.click();
 }"""
+
+
+def uses_model(handler: Callable) -> dict:
+    """What an event hands to Gradio for a handler, function or generator, that uses the model.
+
+    All such events wait in one queue, and one thread computes for all of them.
+    """
+
+    @functools.wraps(handler)
+    def call(*args, **kwargs):
+        return _in_model_thread(handler, *args, **kwargs).result()
+
+    @functools.wraps(handler)
+    def iterate(*args, **kwargs):
+        steps = handler(*args, **kwargs)
+        try:
+            while (step := _in_model_thread(next, steps, _DONE).result()) is not _DONE:
+                yield step
+        finally:
+            # Nobody waits for that: Gradio closes an answer that nobody wants in its event loop.
+            _in_model_thread(steps.close)
+
+    function = iterate if inspect.isgeneratorfunction(handler) else call
+    return {"fn": function, "concurrency_id": "model", "concurrency_limit": 1}
+
+
+def _in_model_thread(function: Callable, *args, **kwargs) -> Future:
+    """Begin it there, in the context that Gradio gave the calling thread."""
+    context = contextvars.copy_context()
+    return _MODEL_THREAD.submit(context.run, function, *args, **kwargs)
 
 
 def download(path: str | None, **changes: object) -> gr.DownloadButton:
@@ -44,7 +80,7 @@ def endpoint(function: Callable, name: str) -> None:
         return function(*args, **kwargs)
 
     named.__name__ = name  # MCP calls a tool by its function's name, several of which are `api`
-    gr.api(named, api_name=name, **ONE_AT_A_TIME)
+    gr.api(**uses_model(named), api_name=name)
 
 
 def offers_mcp() -> bool | None:

@@ -9,7 +9,7 @@ from stackgan.latents import MAX_TRUNCATION
 from stackgan.ui import checks, drawing, examples
 from stackgan.ui.controls import ROLL, chosen_epsilon, exchange_examples, offer_examples
 from stackgan.ui.drawing import Drawing
-from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, endpoint
+from stackgan.ui.events import PRIVATE, endpoint, uses_model
 from stackgan.ui.files import served
 from stackgan.ui.generate_layout import (
     BEFORE_AFTER,
@@ -196,17 +196,16 @@ class Generate(Tab):
         self.record = at.record
         self.pictures = [at.sketch, at.grid]
         self.draws = {
-            "fn": self.draw,
+            **uses_model(self.draw),
             "inputs": list(self.controls.values()),
             "outputs": [getattr(at, name) for name in Shown._fields],
             # Progress lies over Stage-II alone: the sketch is seen while the picture is drawn.
             "show_progress_on": [at.picture, at.before_after],
-            **ONE_AT_A_TIME,
             **PRIVATE,
         }
         gr.on([at.generate.click, at.caption.submit], **self.draws)
-        at.resample_z.click(**{**self.draws, "fn": self.resample_z})
-        at.resample_epsilon.click(**{**self.draws, "fn": self.resample_epsilon})
+        at.resample_z.click(**{**self.draws, **uses_model(self.resample_z)})
+        at.resample_epsilon.click(**{**self.draws, **uses_model(self.resample_epsilon)})
         picked = at.examples.click(
             lambda row: row[0], at.examples, at.caption, queue=False, **PRIVATE
         )

@@ -15,7 +15,7 @@ from stackgan.text import echoed
 from stackgan.ui import checks, examples, scrubber
 from stackgan.ui import travel as travels
 from stackgan.ui.controls import exchange_examples, offer_examples
-from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, SAVE_FILE
+from stackgan.ui.events import PRIVATE, SAVE_FILE, uses_model
 from stackgan.ui.interpolate_api import Endpoints
 from stackgan.ui.interpolate_layout import NOISES, NUMERALS, Layout, lay_out, samples_of
 from stackgan.ui.interpolate_shown import Shown, shown
@@ -166,23 +166,21 @@ class Interpolate(Tab):
         )
         self._scrubber = at.scrubber
         self.draws = {
-            "fn": self.draw,
+            **uses_model(self.draw),
             "inputs": list(self.controls.values()),
             "outputs": list(shown_on),
             "show_progress_on": at.scrubber.picture,
-            **ONE_AT_A_TIME,
             **PRIVATE,
         }
         submits = [sentence.submit for sentence in at.sentences]
         at.scrubber.ask_after(gr.on([at.interpolate.click, *submits], **self.draws))
         at.scrubber.connect()
         at.scrubber.asked.change(
-            self.between,
-            [at.scrubber.asked, travel],
-            at.scrubber.exact,
+            **uses_model(self.between),
+            inputs=[at.scrubber.asked, travel],
+            outputs=at.scrubber.exact,
             trigger_mode="always_last",
             show_progress="hidden",
-            **ONE_AT_A_TIME,
             **PRIVATE,
         )
         choices = [at.film_ending, at.film_stage, at.film_bounce, at.film_seconds]

@@ -14,7 +14,7 @@ from stackgan.images import to_pictures, with_settings
 from stackgan.pipeline import Inputs
 from stackgan.ui import checks, examples, places
 from stackgan.ui.controls import ROLL, chosen_epsilon, exchange_examples, used
-from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, endpoint
+from stackgan.ui.events import PRIVATE, endpoint, uses_model
 from stackgan.ui.files import new_folder, served, write_pngs
 from stackgan.ui.noise_layout import EPSILONS, MAP, Layout, lay_out
 from stackgan.ui.places import UNLOCKED, Place
@@ -243,7 +243,7 @@ class Noise(Tab):
         }
         self.pictures = [page.sketch, page.picture]
         self.draws = {
-            "fn": self.draw,
+            **uses_model(self.draw),
             "inputs": list(self.controls.values()),
             "outputs": [
                 page.sketch,
@@ -257,7 +257,6 @@ class Noise(Tab):
             # Progress lies over Stage-II alone, so that the sketch is seen while it draws.
             "show_progress_on": page.picture,
             "trigger_mode": "always_last",  # a change that comes while one is drawn counts
-            **ONE_AT_A_TIME,
             **PRIVATE,
         }
         self._connect(page)
@@ -274,18 +273,17 @@ class Noise(Tab):
         sliders = [page.x, page.y]
         gr.on(
             [slider.input for slider in (*sliders, page.radius)],
-            self.move,
-            inputs,
-            page.sketch,
+            **uses_model(self.move),
+            inputs=inputs,
+            outputs=page.sketch,
             trigger_mode="always_last",  # moves that come while one is under way count
             show_progress="hidden",
-            **ONE_AT_A_TIME,
             **PRIVATE,
         )
         # On the way, the last picture is seen until the next one is there.
         arriving = {
             **self.draws,
-            "fn": self.arrive,
+            **uses_model(self.arrive),
             "inputs": [*inputs, page.record],
             "show_progress": "minimal",
         }

@@ -22,7 +22,7 @@ from stackgan.ui.controls import (
     offer_examples,
     used,
 )
-from stackgan.ui.events import ONE_AT_A_TIME, PRIVATE, download, endpoint
+from stackgan.ui.events import PRIVATE, download, endpoint, uses_model
 from stackgan.ui.files import bundle, file_name, new_folder, served, write_pngs
 from stackgan.ui.tab import Tab, result_record
 from stackgan.ui.words_layout import MAX_CAPTIONS, lay_out, samples_of
@@ -163,12 +163,11 @@ class Words(Tab):
         self.pictures = [*(cell.sketch for cell in page.cells), *pictures]
         cells = itertools.chain.from_iterable(page.cells)
         self.draws = {
-            "fn": self.draw,
+            **uses_model(self.draw),
             "inputs": list(self.controls.values()),
             "outputs": [page.seed, page.record, page.save, page.report, *cells],
             # Progress lies over Stage-II alone: the sketches are seen while it draws.
             "show_progress_on": pictures,
-            **ONE_AT_A_TIME,
             **PRIVATE,
         }
         gr.on([page.go.click, page.captions.submit], **self.draws)
