@@ -16,7 +16,10 @@ WIDE = 64  # channels that fewer are read as
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """nn.BatchNorm2d, to rounding, and as fast for few channels as for many when it learns on a CPU."""
+    """nn.BatchNorm2d (N, C, H, W), to rounding, and as fast for few channels as for many.
+
+    That is in training on a CPU, channels last; elsewhere it is torch's own.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         if not self._can_widen(x):

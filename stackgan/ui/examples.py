@@ -26,12 +26,12 @@ CAPTIONS = {
     "birds": [
         "a red bird with a short beak and black around the eyes",
         "a small yellow bird with black wings and a black crown",
-        "a bird with a white belly, a grey back and a long beak",
+        "a cardinal",
         "a bird with a bright blue head and blue wings",
         "the bird is all black with a thick curved beak",
         "a small brown bird with a white throat and striped breast",
         "this bird has an orange breast and dark grey wings",
-        "a white seabird with grey wings and an orange beak",
+        "a common raven",
         "a tiny green bird with a red throat and a needle-like beak",
         "a bird with a black and white head and a yellow breast",
         "a blue jay",
@@ -48,7 +48,7 @@ PAIRS = {
     ],
     "birds": [
         ("a red bird with black wings", "a blue bird"),
-        ("a small yellow bird", "a large white bird"),
+        ("a small yellow bird", "a bird with a bright blue head and blue wings"),
         ("a cardinal", "a blue jay"),
         ("a yellow bird", "a brown bird", "a black bird"),
     ],
@@ -67,7 +67,7 @@ WORDS = {
         "a {red, yellow, blue, white} bird with black wings",
         "a brown bird with a {white, red, yellow, black} breast",
         "a {small, large} grey bird with a {short, long} beak",
-        "a white bird with {black, grey, blue, brown} wings",
+        "a {black, blue, red} bird with a {short, long} beak",
         "a {cardinal, blue jay, common raven, laysan albatross}",
     ],
 }
