@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import FAST, fake_encoder, run1, run2
+from conftest import FAST, fake_encoder, lively, run1, run2
 from torch import nn
 
 from stackgan import Pipeline, StackGAN
@@ -180,13 +180,16 @@ class TinyFeatures(nn.Module):
         return maps
 
 
-def make_trainer(arrays, stage1_run, out, stage: int) -> Trainer:
+def make_trainer(arrays, stage1_run, out, stage: int, width: int = 4) -> Trainer:
+    """A run of the base recipe; `width`: of the stage that learns."""
     # Cross-entropy, because the hinge's gradients cancel exactly in the last bias while all logits
     # are within the margin.
     recipe = replace(RECIPES["base", stage], batch=4, warm_up=0, loss="cross-entropy")
     model = StackGAN.from_pretrained(stage1_run / "model").train()
     if stage == 2:
-        model = built_upon(str(stage1_run), seed=0, stage2_width=4)
+        model = built_upon(str(stage1_run), seed=0, stage2_width=width)
+    elif width != 4:
+        model = StackGAN(replace(model.config, stage1_width=width))
     kind = {1: stage1.Stage1, 2: stage2.Stage2}[stage]
     stage_ = kind(recipe, model.config)
     return Trainer(stage_, model, recipe, arrays, out, precision="fp32", features=TinyFeatures())
@@ -520,12 +523,46 @@ def test_a_card_of_one_s_own_photographs_claims_nothing_of_others(
     assert f'from_pretrained("{tmp_path / "card"}")' in card
 
 
+@pytest.mark.parametrize("stage", [1, 2])
+@pytest.mark.parametrize("learning", [False, True])
+def test_a_narrower_generator_can_be_begun_with(
+    arrays, stage1_run, stage2_run, tmp_path, stage, learning
+):
+    """The wide one draws the same, whatever its new channels do, and then learns with all of them."""
+    source = stage1_run if stage == 1 else stage2_run
+    lively(StackGAN.from_pretrained(source / "model")).save_pretrained(tmp_path / "narrow")
+    narrow = StackGAN.from_pretrained(tmp_path / "narrow")
+    trainer = make_trainer(arrays, stage1_run, tmp_path / "wide", stage, width=12)
+    trainer.begin_with(tmp_path / "narrow")
+    wide = trainer.average
+    config = narrow.config
+    given = torch.randn(4, config.embedding_dim), torch.randn(4, config.condition_dim)
+    first = torch.randn(4, config.noise_dim) if stage == 1 else torch.randn(4, 3, 64, 64)
+
+    def drawn(model: StackGAN) -> torch.Tensor:
+        network = (model.stage1 if stage == 1 else model.stage2).train(learning)
+        with torch.no_grad():
+            if stage == 1:
+                return network(given[0], first, given[1]).pictures
+            return network(first, *given).pictures
+
+    torch.testing.assert_close(drawn(wide), drawn(narrow), atol=1e-3, rtol=0)
+    before = [p.clone() for p in trainer.generator.parameters()]
+    for _ in range(2):
+        trainer.train_step()
+    for old, p in zip(before, trainer.generator.parameters(), strict=True):
+        assert not torch.equal(old.flatten()[-1], p.flatten()[-1])  # of a new channel
+
+
 def test_networks_of_another_size_cannot_be_begun_with(arrays, stage1_run, tmp_path, capsys):
-    settings = ["--recipe", "paper", "--stage1-width", "16", "--begin-with", str(stage1_run)]
-    assert run1(arrays, tmp_path / "new", *settings) == 2
+    wide = ["--recipe", "paper", "--stage1-width", "16", "--begin-with", str(stage1_run)]
+    assert run1(arrays, tmp_path / "wide", *wide, "--images", "4") == 0
+    narrow = ["--recipe", "paper", "--begin-with", str(tmp_path / "wide")]
+    capsys.readouterr()
+    assert run1(arrays, tmp_path / "narrow", *narrow) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert "cannot be begun with" in line
-    assert line.endswith("stage1_width 4 there, 16 here")
+    assert line.endswith("stage1_width 16 there, 4 here")
 
 
 @pytest.mark.parametrize("stage", [1, 2])

@@ -35,6 +35,7 @@ from train.files import save_model, write_atomically
 from train.losses import AdversarialLoss, r1_penalty
 from train.machine import choose_precision, hardware
 from train.recipes import Recipe
+from train.widen import widened
 
 STATE_FORMAT = 1
 
@@ -339,30 +340,43 @@ class Trainer:
     def begin_with(self, source: str | Path) -> bool:
         """Take the trained generator of `source`, a run or a checkpoint, and of a run its D too.
 
-        A D that is built otherwise than this run's is left behind; give a new one a `head_start`.
+        A narrower generator is made as wide as this run's, and draws the same at first. A D that is
+        built otherwise than this run's is left behind; give a new one a `head_start`.
         Lines, textures and what makes a picture look real carry over from one subject to another.
         The embedding statistics, Stage-I under Stage-II and the step count stay this run's own.
-        Returns whether D was taken. Raises ValueError when the networks are not of one size.
+        Returns whether D was taken. Raises ValueError when the networks differ in more than width.
         """
         state_file = Path(source) / "state.pt"
         if state_file.exists():
             state = load_state(state_file, self.device)
-            config = json.loads((Path(source) / "config.json").read_text())["config"]
+            saved = json.loads((Path(source) / "config.json").read_text())
+            config = StackGANConfig(**saved["config"])
         else:
             trained = StackGAN.from_pretrained(source)
-            weights, config = trained.state_dict(), asdict(trained.config)
+            weights, config = trained.state_dict(), trained.config
             state = {"model": weights, "average": weights}
-        part = f"{self.stage.name}."
+        part, differing = f"{self.stage.name}.", self._differing(config)
+        width = f"{self.stage.name}_width"
+        wider = differing == [width] and getattr(config, width) < getattr(self.model.config, width)
         try:
             for network, name in ((self.model, "model"), (self.average, "average")):
-                trained = {k: v for k, v in state[name].items() if k.startswith(part)}
-                self.stage.trainee(network).load_state_dict(
-                    {k.removeprefix(part): v for k, v in trained.items()}
-                )
+                trained = {
+                    k.removeprefix(part): v for k, v in state[name].items() if k.startswith(part)
+                }
+                ours = self.stage.trainee(network)
+                if wider:
+                    # Stage-II reads ĉ beside the sketch's channels.
+                    text = {"join.0.weight": self.model.config.condition_dim}
+                    trained = widened(trained, ours.state_dict(), text)
+                ours.load_state_dict(trained)
         except RuntimeError as error:
+            there_and_here = (
+                f"{name} {getattr(config, name)} there, {getattr(self.model.config, name)} here"
+                for name in differing
+            )
             raise ValueError(
                 f"{source} cannot be begun with, because its networks are others: "
-                + "; ".join(self._differences(config))
+                + "; ".join(there_and_here)
             ) from error
         theirs, ours = state.get("discriminator", {}), self.discriminator.state_dict()
         fits = {k: v.shape for k, v in theirs.items()} == {k: v.shape for k, v in ours.items()}
@@ -370,15 +384,15 @@ class Trainer:
             self.discriminator.load_state_dict(theirs)
         return fits
 
-    def _differences(self, config: dict) -> list[str]:
-        """In words, what of another's configuration makes this stage's generator a different one."""
-        others = {"stage1": "stage2_width", "stage2": "stage1_width"}[self.stage.name]
-        beside = {others, "stages", "discriminator_width", "discriminator_text_dim"}
-        return [
-            f"{name} {config.get(name)} there, {ours} here"
-            for name, ours in asdict(self.model.config).items()
-            if name not in beside and config.get(name) != ours
-        ]
+    def _differing(self, config: StackGANConfig) -> list[str]:
+        """Names of what in another's configuration makes this stage's generator a different one."""
+        beside = {"stages", "discriminator_width", "discriminator_text_dim"}
+        beside.add({"stage1": "stage2_width", "stage2": "stage1_width"}[self.stage.name])
+        ours = self.model.config
+        if self.stage.name == "stage1":
+            ours, config = ours.stage1_alone(), config.stage1_alone()
+        theirs = asdict(config)
+        return [n for n, value in asdict(ours).items() if n not in beside and theirs[n] != value]
 
     def _state(self) -> dict:
         return {
