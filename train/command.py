@@ -51,7 +51,8 @@ def parser(stage: int) -> argparse.ArgumentParser:
     p.add_argument(
         "--begin-with",
         metavar="RUN",
-        help="start from the weights of a run on other photographs (its D too), or of a checkpoint",
+        help="start from the weights of a run on other photographs (its D too), or of a checkpoint; "
+        "of a narrower one, too",
     )
     p.add_argument(
         "--recipe", choices=sorted({name for name, _ in RECIPES}), help="base unless given"
