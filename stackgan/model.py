@@ -92,17 +92,30 @@ def bundled() -> list[str]:
 
 
 def find_checkpoint(name: str) -> Path | None:
-    """The folder that `name` means: a path, or a bundled checkpoint; None for a Hub repository."""
-    if Path(name).is_dir():
+    """The folder that `name` means: a path, or a bundled checkpoint; None for a Hub repository.
+
+    A folder of photographs that is called as a bundled checkpoint does not hide it.
+    """
+    bundle = CHECKPOINTS / name if os.sep not in name and (CHECKPOINTS / name).is_dir() else None
+    if Path(name).is_dir() and (bundle is None or (Path(name) / CONFIG).exists()):
         return Path(name)
-    if (CHECKPOINTS / name).is_dir() and os.sep not in name:
-        return CHECKPOINTS / name
+    if bundle is not None:
+        return bundle
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise CheckpointError(
             f"no checkpoint {name!r}: bundled are {bundled() or 'none'}; a folder must exist, and a "
             "Hub repository is written user/name"
         )
     return None
+
+
+def checkpoint_name(source: str | Path) -> str:
+    """What pictures and the page call a checkpoint: its folder's name, or the Hub repository's.
+
+    Raises CheckpointError for a source that cannot be a checkpoint.
+    """
+    folder = find_checkpoint(str(source))
+    return str(source) if folder is None else folder.resolve().name
 
 
 def _download(repo: str, options: dict) -> Path:

@@ -27,7 +27,7 @@ from stackgan.images import to_pictures
 from stackgan.known import KnownCaptions
 from stackgan.latents import Noise
 from stackgan.matching import Matcher
-from stackgan.model import KNOWN, SCORER, StackGAN
+from stackgan.model import KNOWN, SCORER, StackGAN, checkpoint_name
 from stackgan.paths import MAX_SENTENCES, along, positions
 from stackgan.runtime import load_engine
 from stackgan.text import SentenceEncoder, clean_caption, load_encoder
@@ -109,7 +109,8 @@ class Pipeline:
     ) -> Pipeline:
         """Load a bundled checkpoint, a folder or a Hub repository (see StackGAN.from_pretrained)."""
         model = StackGAN.from_pretrained(checkpoint, **hub)
-        return cls(model, encoder, device=device, engine=engine, name=str(checkpoint))
+        name = checkpoint_name(checkpoint)
+        return cls(model, encoder, device=device, engine=engine, name=name)
 
     @cached_property
     def known(self) -> KnownCaptions | None:

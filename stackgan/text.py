@@ -1,11 +1,12 @@
 """Sentence encoders: list of captions → (N, E). One interface, any encoder.
 
-Everything behind the encoder sees only vectors, so another encoder — a Hub id, or the paper's
-char-CNN-RNN — needs nothing but an entry in ENCODERS and a config that names it.
+Everything behind the encoder sees only vectors, so another one needs nothing but a config that names
+it: a Hub id as it is, any other, such as the paper's char-CNN-RNN, by an entry in ENCODERS.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -66,9 +67,15 @@ class SentenceEncoder:
 
     def warm(self) -> threading.Thread:
         """Load in the background; a call made meanwhile waits for it."""
-        thread = threading.Thread(target=self, args=(["warm"],), daemon=True)
+        thread = threading.Thread(target=self._warm, daemon=True)
         thread.start()
         return thread
+
+    def _warm(self) -> None:
+        try:
+            self(["warm"])
+        except ValueError as error:  # who asks for a picture is told the same
+            print(f"error: {error}", file=sys.stderr)
 
     def __call__(self, captions: Sequence[str], progress: bool = False) -> Tensor:
         """N captions → embeddings (N, E), single precision, on the CPU.
@@ -91,7 +98,12 @@ class SentenceEncoder:
 
     def _encode(self, captions: list[str], progress: bool) -> Tensor:
         if self._model is None:
-            self._model = self._load()
+            try:
+                self._model = self._load()
+            except (ImportError, OSError) as error:
+                raise ValueError(
+                    f"the sentence encoder {self.name!r} cannot be loaded: {error}"
+                ) from error
         embeddings = self._model.encode(
             captions, convert_to_tensor=True, show_progress_bar=progress, batch_size=64
         )

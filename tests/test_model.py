@@ -1,10 +1,11 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
-from stackgan import CheckpointError, StackGAN
-from stackgan.model import bundled
+from stackgan import CheckpointError, Pipeline, StackGAN
+from stackgan.model import bundled, checkpoint_name, find_checkpoint
 
 
 def test_save_and_load_is_identical(tiny_model, tmp_path):
@@ -84,3 +85,25 @@ def test_bundled_checkpoints_load_and_fit_the_repository(name):
     assert (CHECKPOINTS / name / "model.safetensors").stat().st_size <= 40 * 2**20
     for file in ("README.md", "samples.png"):
         assert (CHECKPOINTS / name / file).is_file()
+
+
+def test_a_folder_of_photographs_does_not_hide_a_bundled_checkpoint(
+    tiny_model, tmp_path, monkeypatch
+):
+    bundle = tmp_path / "bundled"
+    tiny_model.save_pretrained(bundle / "flowers")
+    (tmp_path / "here" / "flowers").mkdir(parents=True)
+    monkeypatch.setattr("stackgan.model.CHECKPOINTS", bundle)
+    monkeypatch.chdir(tmp_path / "here")
+    assert find_checkpoint("flowers") == bundle / "flowers"
+    tiny_model.save_pretrained("flowers")
+    assert find_checkpoint("flowers") == Path("flowers")
+
+
+def test_a_checkpoint_is_called_by_its_folder(tiny_model, tmp_path, monkeypatch):
+    """As the page calls it, and without where it lies: pictures carry it."""
+    tiny_model.save_pretrained(tmp_path / "mine")
+    monkeypatch.chdir(tmp_path / "mine")
+    for source in (tmp_path / "mine", ".", "../mine"):
+        assert Pipeline.from_pretrained(source, encoder=list).name == "mine"
+    assert checkpoint_name("someone/their-flowers") == "someone/their-flowers"

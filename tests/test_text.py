@@ -49,6 +49,20 @@ def test_wrong_dimension_names_both():
         encoder(["a flower"])
 
 
+@pytest.mark.parametrize("error", [OSError("no network"), ImportError("no such package")])
+def test_an_encoder_that_cannot_be_loaded_is_told_in_words(error, capsys):
+    def load():
+        raise error
+
+    encoder = SentenceEncoder("some/encoder", 4, load)
+    encoder.warm().join()
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    with pytest.raises(ValueError, match=f"'some/encoder' cannot be loaded: {error}"):
+        encoder(["a flower"])
+
+
 def test_unknown_encoder_is_named():
     with pytest.raises(ValueError, match="no-such-encoder"):
         load_encoder("no-such-encoder", 4)

@@ -50,7 +50,7 @@ class About:
     def explain(self, caption, other, seed, checkpoint) -> Iterator[tuple]:
         """Run a caption through; yields when Stage-I is there and again when Stage-II is.
 
-        `other` is what Stage-II reads instead in the comparison. Yields (nearest, μ and σ, sketch,
+        `other` is what Stage-II reads instead in the comparison, "" for nothing. Yields (nearest, μ and σ, sketch,
         picture, difference, words about it, picture again, without words, with the other's, words
         about them).
         """
@@ -96,7 +96,8 @@ class About:
         pipeline = self.checkpoints.pipeline(checkpoint)
         inputs = pipeline.prepare([caption], seed)
         reads = pipeline.config.stages == 2 and pipeline.config.text_in_stage2
-        others = pipeline.prepare([other], seed) if reads else None
+        # Left empty where a checkpoint brings no second example: then nothing is read instead.
+        others = pipeline.prepare([other], seed) if reads and str(other or "").strip() else None
         folder = new_folder()
 
         def written(image: Tensor, stage: int) -> str:
@@ -129,12 +130,19 @@ class About:
             yield replace(so_far, compared=about_text.NO_TEXT_IN_STAGE2)
             return
         without = pipeline.refine(sketch, pipeline.without_words(inputs))
+        so_far = replace(
+            so_far,
+            without=shown(without, "stage2-without-words.png"),
+            compared=about_text.COMPARED.format(without=grey_levels(picture - without)),
+        )
+        if others is None:
+            yield so_far
+            return
         instead = pipeline.refine(sketch, others)
         yield replace(
             so_far,
-            without=shown(without, "stage2-without-words.png"),
             instead=shown(instead, "stage2-other-words.png"),
-            compared=about_text.COMPARED.format(
+            compared=about_text.COMPARED_WITH_OTHER.format(
                 without=grey_levels(picture - without),
                 instead=grey_levels(picture - instead),
                 other=html.escape(others.captions[0]),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from stackgan.model import CHECKPOINTS, StackGAN, bundled, find_checkpoint
+from stackgan.model import CHECKPOINTS, StackGAN, bundled, checkpoint_name
 from stackgan.pipeline import Pipeline
 from stackgan.text import echoed, load_encoder
 from stackgan.ui.events import WhileWanted
@@ -28,11 +28,10 @@ class Checkpoints:
         that cannot be a checkpoint.
         """
         if source is None:
-            # By their paths: a folder of photographs that is called "flowers" is no checkpoint.
+            # By their paths: a folder in the place where the app was started may have the same name.
             sources = {name: str(CHECKPOINTS / name) for name in bundled()}
         else:
-            folder = find_checkpoint(source)
-            sources = {source if folder is None else folder.resolve().name: source}
+            sources = {checkpoint_name(source): source}
         self._sources = sources
         self.names = sorted(sources, key=lambda name: (name != "flowers", name))
         self._encoder = encoder

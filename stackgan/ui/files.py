@@ -93,7 +93,8 @@ def zip_results(results: Sequence[dict]) -> str | None:
         for number, result in enumerate(reversed(results), start=1):
             record = {k: v for k, v in result["record"].items() if k != "thumbnail"}
             folder = f"{number:02d}-{record['tab'].lower()}"
-            paths = [Path(path) for path in result["paths"] if Path(path).is_file()]
+            # Once each: a sketch that is the picture, too, has one file.
+            paths = [Path(p) for p in dict.fromkeys(result["paths"]) if Path(p).is_file()]
             names = [f"{folder}/{path.name}" for path in paths]
             for path, name in zip(paths, names, strict=True):
                 file.write(path, name)

@@ -217,7 +217,8 @@ class Generate(Tab):
     def _connect_views(self, at: Layout) -> None:
         """Which picture is seen large, and how; none of it needs the model."""
         changed = [getattr(at, name) for name in Held._fields]
-        at.grid.select(self.pick, at.drawn, changed, queue=False, **PRIVATE)
+        # Through the queue, because only there an error's words reach the page.
+        at.grid.select(self.pick, at.drawn, changed, show_progress="hidden", **PRIVATE)
         at.view.change(_seen, at.view, [at.stages, at.slider_view], queue=False, **PRIVATE)
         # The line of the ImageSlider is dragged; this moves it by keyboard too.
         at.divide.input(

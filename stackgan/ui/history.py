@@ -47,6 +47,7 @@ QUERY = "() => new URLSearchParams(location.search).has('tab') ? location.search
 WHOLE_LINK = "(link) => link.startsWith('?') ? location.origin + location.pathname + link : link"
 # Without the clipboard (an http page of another machine has none) the link is marked, for Ctrl+C.
 COPY_LINK = """async (link) => {
+    if (!link) return 'Nothing drawn yet';
     try {
         await navigator.clipboard.writeText(link);
         return 'Copied';

@@ -55,7 +55,9 @@ class Route:
 
 def checked_route(captions, frames, seed, end_seed, spherical, truncation) -> Route:
     """What a client sent, checked. Raises ValueError in words."""
-    frames = checks.whole(frames, "the number of frames", 2, MAX_FRAMES)
+    # Each sentence has a frame of its own; too many sentences are refused as such, later.
+    fewest = min(max(2, len(captions)), MAX_FRAMES) if isinstance(captions, list) else 2
+    frames = checks.whole(frames, "the number of frames", fewest, MAX_FRAMES)
     if seed is not None:
         seed = checks.seed(seed)
     if end_seed is not None:
@@ -142,6 +144,14 @@ def film_endings() -> list[str]:
     return [end[1:] for end in ANIMATIONS if end != ".mp4" or can_write_mp4()]
 
 
+def checked_film(ending: object, stage: object, seconds: object) -> tuple[int, float]:
+    """(stage, seconds) of a film as a client asked for it. Raises ValueError in words."""
+    if ending not in film_endings():
+        raise ValueError(f"a film is one of {', '.join(film_endings())}, not {echoed(ending)}")
+    stage = checks.whole(stage, "the stage", 1, 2)
+    return stage, checks.number(seconds, "the number of seconds", 1, MAX_SECONDS)
+
+
 def film(
     travel: Travel, ending: str, stage: int = 2, bounce: bool = True, seconds: float = 3.0
 ) -> str:
@@ -149,10 +159,7 @@ def film(
 
     Raises ValueError in words for what cannot be, and where the frames are gone.
     """
-    if ending not in film_endings():
-        raise ValueError(f"a film is one of {', '.join(film_endings())}, not {echoed(ending)}")
-    stage = checks.whole(stage, "the stage", 1, 2)
-    seconds = checks.number(seconds, "the number of seconds", 1, MAX_SECONDS)
+    stage, seconds = checked_film(ending, stage, seconds)
     paths = travel.pictures if stage == 2 and travel.pictures else travel.sketches
     path = Path(paths[0]).with_name(f"interpolation-stage{stage}.{ending}")
     try:

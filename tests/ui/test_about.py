@@ -80,6 +80,14 @@ def test_other_words_change_what_stage_two_draws_from_one_sketch(about, checkpoi
     assert torch.equal(tensor(same[8]), tensor(same[6]))
 
 
+@pytest.mark.parametrize("nothing", ["", "  ", None])
+def test_nothing_need_be_read_instead(about, nothing):
+    *_, last = about.explain(RED, nothing, 7, None)
+    assert Image.open(last[7]).size == (256, 256)
+    assert last[8] is None
+    assert "no words move a pixel" in last[9]
+
+
 def test_without_words_is_the_mean_of_the_training_captions():
     model = lively(StackGAN(TINY))
     model.embedding_norm.set_statistics(torch.arange(16.0), 2.0)

@@ -241,6 +241,13 @@ def test_the_endpoint_keeps_its_form_and_goes_on_through_more(checkpoints):
     assert read_settings(pictures[-1]["path"]) == {**settings[-1], "stage": 2}
 
 
+@pytest.mark.parametrize("bad", [{"format": "avi"}, {"seconds": 90}, {"stage": 3}])
+def test_nothing_is_drawn_for_a_film_that_cannot_be(checkpoints, monkeypatch, bad):
+    monkeypatch.setattr("stackgan.ui.travel.draw", None)
+    with pytest.raises(gr.Error):
+        Endpoints(checkpoints).animate(**{"captions": ["red", "blue"], "format": "gif"} | bad)
+
+
 def test_the_endpoint_that_makes_a_film(checkpoints):
     endpoint = Endpoints(checkpoints).animate
     film = endpoint(["red", "blue", "yellow"], "webp", frames=3, back=False, seed=3)
@@ -267,7 +274,7 @@ def test_the_endpoint_that_makes_a_film(checkpoints):
         ({"frames": 1}, "number of frames is a whole number from 2 to 60"),
         ({"frames": MAX_FRAMES + 1}, "number of frames"),
         ({"frames": 2.5}, "number of frames"),
-        ({**THREE, "frames": 2}, "frames through 3 sentences are from 3"),
+        ({**THREE, "frames": 2}, "number of frames is a whole number from 3 to 60"),
         ({"noise": "loud" * 500}, "noise is one of"),
         ({"noise": "held", "seed": None}, "seed must not be empty"),
         ({"noise": "held", "seed": -3}, "seed is a whole number"),
