@@ -16,7 +16,6 @@ FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER.parent))
 
 from stackgan import Pipeline, images  # noqa: E402
-from stackgan.model import bundled  # noqa: E402
 
 TILE = 192
 CAPTIONS = {
@@ -67,8 +66,11 @@ def between(pipeline: Pipeline, first: str, second: str, frames: int = 9) -> Ima
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("checkpoints", nargs="*", help="every bundled one unless named", metavar="NAME")
-    for name in p.parse_args().checkpoints or bundled():
+    p.add_argument("checkpoints", nargs="*", help=f"of {', '.join(CAPTIONS)}; both unless named")
+    names = p.parse_args().checkpoints or list(CAPTIONS)
+    if unknown := set(names) - set(CAPTIONS):
+        p.error(f"there are no sentences here for {', '.join(sorted(unknown))}")
+    for name in names:
         pipeline = Pipeline.from_pretrained(name)
         stages(pipeline, CAPTIONS[name]).save(FOLDER / f"stages-{name}.png", optimize=True)
         between(pipeline, *BETWEEN[name]).save(FOLDER / f"between-{name}.png", optimize=True)

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import fake_encoder
+from conftest import COLOURS, fake_encoder
 
 from train.data import DataError, PhotoData
 from train.prepare import NAMED
@@ -54,13 +54,19 @@ def test_an_epoch_shows_every_training_photo_once(arrays):
     assert not set(data.validation.tolist()) & set(seen.tolist())
 
 
-def test_mismatched_captions_are_of_another_class(arrays):
-    """The fake encoder gives each colour, that is each class, a dimension of its own."""
-    data = PhotoData(arrays, 64)
-    for step in range(20):
-        batch = data.batch(step, 8)
-        colour, other = batch.embeddings[:, :3].argmax(1), batch.mismatched[:, :3].argmax(1)
-        assert (colour != other).all()
+@pytest.mark.parametrize("classes", [[0] * 11 + [1], [0, 1, 2] * 4, [5] * 12])
+def test_mismatched_captions_are_of_any_other_class(arrays, tmp_path, classes):
+    """Even where one class is nearly all; a class alone is mismatched with its own other photos."""
+    folder = shutil.copytree(arrays, tmp_path / "arrays")
+    meta = json.loads((folder / "meta.json").read_text())
+    meta |= {"class_ids": classes, "validation": []}
+    (folder / "meta.json").write_text(json.dumps(meta))
+    data = PhotoData(folder, 64)
+    chosen, draw = torch.arange(12).repeat(100), torch.Generator().manual_seed(0)
+    pairs = set(zip(chosen.tolist(), data._mismatched(chosen, draw).tolist(), strict=True))
+    alone = len(set(classes)) == 1
+    every = {(i, j) for i in range(12) for j in range(12)}
+    assert pairs == {(i, j) for i, j in every if (i != j if alone else classes[i] != classes[j])}
 
 
 def test_names_stand_in_for_a_share_of_the_captions(arrays):
@@ -99,6 +105,24 @@ def test_photos_are_cropped_and_flipped(arrays):
     data = PhotoData(arrays, 64)
     batches = torch.cat([data.batch(step, 8).photos for step in range(4)])
     assert len(torch.unique(batches.flatten(1), dim=0)) > 8
+    photo, top, left = torch.tensor([3, 3]), torch.tensor([2, 2]), torch.tensor([5, 5])
+    straight, flipped = data._crops(photo, top, left, torch.tensor([False, True]))
+    whole = data.photos[3].permute(2, 0, 1) / 127.5 - 1
+    torch.testing.assert_close(straight, whole[:, 2:66, 5:69])
+    torch.testing.assert_close(flipped, straight.flip(2))
+    assert not torch.equal(flipped, straight)
+
+
+def test_photos_come_with_their_own_words_and_those_of_another_class(arrays):
+    """The drawn flowers' colours, which the first dimensions of their embeddings name."""
+    data = PhotoData(arrays, 64)
+    named = torch.tensor(list(COLOURS.values())).float()
+    for step in range(4):
+        batch = data.batch(step, 8)
+        centre = (batch.photos[:, :, 32, 32] + 1) * 127.5
+        colour = torch.cdist(centre, named).argmin(1)
+        assert torch.equal(batch.embeddings[:, :3].argmax(1), colour)
+        assert not (batch.mismatched[:, :3].argmax(1) == colour).any()
 
 
 def test_a_foreign_folder_is_explained(tmp_path):

@@ -1,6 +1,7 @@
 """Each figure on sets whose answer is known, and the command from a checkpoint to metrics.json."""
 
 import json
+from typing import ClassVar
 
 import pytest
 import torch
@@ -13,11 +14,12 @@ from stackgan.features import FeatureNetwork
 from stackgan.images import from_pictures
 from stackgan.matching import Scorer
 from train import colours, evaluate, metrics, scores
+from train.columns import Column
 from train.data import PhotoData
 from train.featureset import load_network, shrunk
 from train.heads import train_classifier
 from train.spread import deviation, pairwise_distance, step_ratio
-from train.texts import file_texts, name_texts
+from train.texts import Texts, file_texts, name_texts
 
 FIGURES = {
     "kid",
@@ -120,6 +122,23 @@ def test_the_same_words_for_another_photo_are_no_rival():
     own[50:] = own[:50]
     groups = torch.arange(100)
     assert metrics.ranks_first(own, own, groups, own, groups, among=100).mean() == 1
+
+
+def test_all_columns_are_ranked_among_as_many_captions():
+    """One of few comes first more often than one of many, so their shares would not compare."""
+
+    class Judge:
+        about: ClassVar = {"features": "seen"}
+        texts = pictures = staticmethod(lambda x: x)
+
+    def column(count: int, seed: int) -> Column:
+        texts = Texts([""] * count, gaussian(count, seed, 32), torch.arange(count), count)
+        return Column(texts, {"seen": [gaussian(count, seed + 1, 32)]})
+
+    found = scores.r_precision({"pictures": column(400, 0), "real": column(4, 2)}, Judge())
+    assert found["among"] == 4
+    assert found["chance"] == 0.25
+    assert 0.15 < found["value"] < 0.35
 
 
 def test_nearest_finds_copies():
@@ -332,11 +351,12 @@ def test_two_runs_agree_and_without_a_scorer_the_reason_is_told(command):
 
 def test_pictures_asked_for_by_name_are_held_to_their_class(arrays):
     data = PhotoData(arrays, 64)
-    texts = name_texts(data, arrays, 5)
+    texts = name_texts(data, arrays, data.train, 5)
     classes = [data.meta["classes"][c] for c in data.class_ids[data.train].unique().tolist()]
     assert texts.distinct == len(classes) == 2
     assert {f"a {name}" for name in classes} == set(texts.captions)
     torch.testing.assert_close(texts.embeddings, fake_encoder(texts.captions), atol=5e-3, rtol=0)
+    assert name_texts(data, arrays, data.train[:1], 5).distinct == 1, "the classes looked at, only"
     known, labels = (
         torch.eye(2).repeat_interleave(20, 0),
         torch.tensor([3, 8]).repeat_interleave(20),

@@ -35,8 +35,9 @@ def test_names_of_classes_are_embedded_where_all_have_one(arrays, tmp_path):
     assert names.shape == (3, 2, 16)
     expected = fake_encoder([f"a {name}" for name in meta["classes"]])
     np.testing.assert_allclose(names[:, 1], expected, atol=5e-3)
-    train.prepare.write_names(tmp_path, ["rose", ""], fake_encoder)
-    assert not list(tmp_path.iterdir())
+    for nameless in ("", "class_00077", "77"):
+        train.prepare.write_names(tmp_path, ["rose", nameless], fake_encoder)
+        assert not list(tmp_path.iterdir())
 
 
 def test_class_split_is_disjoint(arrays):
@@ -84,6 +85,15 @@ def test_bad_pictures_are_counted_named_and_skipped(tmp_path, capsys, monkeypatc
     assert np.load(tmp_path / "out" / "photos.npy").shape[0] == 4
     rows = [json.loads(line)["file_name"] for line in (tmp_path / "out" / "captions.jsonl").open()]
     assert rows == ["000.png", "001.png", "003.png", "005.png"]
+
+
+def test_without_one_good_picture_the_first_problems_are_told(tmp_path):
+    source = write_imagefolder(tmp_path / "source", 2)
+    rows = [{"file_name": f"{i:03d}.png", "text": " "} for i in range(2)]
+    (source / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(SourceError, match=r"no picture with a caption.*line 1"):
+        make(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_interruption_leaves_nothing_that_looks_finished(photo_folder, tmp_path, monkeypatch):

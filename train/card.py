@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from stackgan.model import StackGAN
@@ -29,6 +30,18 @@ Apache-2.0."""
 OWN_TERMS = """\
 To be told here by who publishes the weights: whose photographs they learned from, and on what terms
 they may be used. No photograph is among these files; the code is Apache-2.0."""
+
+
+def _learned_names(run: dict) -> bool:
+    shares = re.findall(r"--name-share (\S+)", "\n".join(run["commands"]))
+    return bool(shares) and float(shares[-1]) > 0
+
+
+def _begun_with(commands: str) -> str:
+    """A sentence on other weights: what was learned from their photographs is in these, too."""
+    runs = re.findall(r"--out (\S+)", commands)
+    others = sorted(set(re.findall(r"--(?:begin-with|stage1) (\S+)", commands)) - set(runs))
+    return f" They began with {', '.join(others)}, whose terms hold here too." if others else ""
 
 
 def model_card(
@@ -77,7 +90,7 @@ def model_card(
     measured = scores_section(metrics, unseen) if metrics else ""
     by_name = (
         "It was taught the names of its classes; others it has never heard."
-        if "--name-share" in commands
+        if _learned_names(trained["stage1"][-1])
         else "Names of species mostly do not either, for captions do not tell them."
     )
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
@@ -96,7 +109,7 @@ tags: [stackgan, gan, text-to-image, {json.dumps(name, ensure_ascii=False)}]
 ```python
 from stackgan import Pipeline
 
-pipeline = Pipeline.from_pretrained({json.dumps(address)})
+pipeline = Pipeline.from_pretrained({json.dumps(address)})  # or, published, "you/its-name"
 output = pipeline.generate({json.dumps(captions[0], ensure_ascii=False)}, seeds=7)
 output.pictures()[0].save("picture.png")
 ```
@@ -127,7 +140,7 @@ part, and so are rare colours.
 
 ## Licence of the data
 
-{TERMS if published else OWN_TERMS}
+{TERMS if published else OWN_TERMS + _begun_with(commands)}
 
 ## Captions of the grid
 

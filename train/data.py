@@ -79,6 +79,16 @@ class PhotoData:
         self.validation = torch.nonzero(held).flatten()
         if len(self.train) < 2:
             raise DataError(f"{folder} has {len(self.train)} photos to train on; two are the least")
+        kinds = self.class_ids[self.train]
+        # Where all photos are of one class, each stands for itself.
+        kinds = kinds if len(kinds.unique()) > 1 else torch.arange(len(kinds))
+        order = kinds.argsort(stable=True)
+        self._by_kind = self.train[order]
+        kinds = kinds[order].contiguous()
+        # The part of `_by_kind` that holds each photo's class: first and end place, by photo.
+        self._own = torch.zeros(len(self.photos), 2, dtype=torch.long)
+        self._own[self._by_kind, 0] = torch.searchsorted(kinds, kinds)
+        self._own[self._by_kind, 1] = torch.searchsorted(kinds, kinds, right=True)
 
     @property
     def fingerprint(self) -> str:
@@ -155,16 +165,11 @@ class PhotoData:
         return torch.cat(chosen)
 
     def _mismatched(self, chosen: Tensor, draw: torch.Generator) -> Tensor:
-        """For each photo another one, of another class when the set has classes."""
-        many = len(set(self.class_ids[self.train].tolist())) > 1
-        other = chosen.clone()
-        for _ in range(16):  # each try leaves a class's share of the rest: soon none
-            same = self.class_ids[other] == self.class_ids[chosen] if many else other == chosen
-            if not same.any():
-                break
-            redraw = torch.randint(len(self.train), (int(same.sum()),), generator=draw)
-            other[same] = self.train[redraw]
-        return other
+        """For each photo another one: of all those of other classes, each as likely."""
+        first, end = self._own[chosen].T
+        others = len(self.train) - (end - first)
+        place = (torch.rand(len(chosen), generator=draw, dtype=torch.float64) * others).long()
+        return self._by_kind[torch.where(place < first, place, place + (end - first))]
 
     def _crops(self, photos: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor) -> Tensor:
         side = self.resolution * self.factor

@@ -109,7 +109,7 @@ def evaluate(
     )
     named, asked = {}, torch.zeros(0)
     if has_names(data_folder):
-        names = name_texts(data, data_folder, min(samples, NAMES_DRAWN), seed)
+        names = name_texts(data, data_folder, training, min(samples, NAMES_DRAWN), seed)
         drawn = drawn_columns(pipeline, names, {main.name: main}, subject, seed)
         named, asked = {n: c.seen_by(main.name) for n, c in drawn.items()}, names.groups
     found |= scores.class_scores(at_hand, known, data.class_ids[training], seed, named, asked)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 
 from stackgan.config import SIZES
 from stackgan.model import TRAINING, CheckpointError, StackGAN
@@ -87,16 +88,17 @@ def _commands(run: Path, config: dict, until: int) -> list[str]:
     changes = [c for c in config.get("changes", []) if c["images"] < until]
     command = f"python -m train.{config['stage']}"
     ends = [change["images"] for change in changes] + [until]
+    out = f"--out {quote(str(run))}"
     start = (
-        f"{command} --data {config['data']}{_options(before)} --out {run} --size {config['size']} "
+        f"{command} --data {quote(config['data'])}{_options(before)} {out} --size {config['size']} "
         f"--recipe {config['recipe_name']}{switched}{_options(options)} --images {ends[0]}"
     )
     return [start] + [
-        f"{command} --out {run} --resume{_options(change['to'])} --images {end}"
+        f"{command} {out} --resume{_options(change['to'])} --images {end}"
         for change, end in zip(changes, ends[1:], strict=True)
     ]
 
 
 def _options(values: dict) -> str:
-    texts = {k: str(v).lower() if isinstance(v, bool) else v for k, v in values.items()}
+    texts = {k: str(v).lower() if isinstance(v, bool) else quote(str(v)) for k, v in values.items()}
     return "".join(f" --{k.replace('_', '-')} {text}" for k, text in texts.items())

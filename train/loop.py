@@ -365,8 +365,9 @@ class Trainer:
                 }
                 ours = self.stage.trainee(network)
                 if wider:
-                    # Stage-II reads ĉ beside the sketch's channels.
-                    text = {"join.0.weight": self.model.config.condition_dim}
+                    # Stage-II reads ĉ, if any, beside the sketch's channels.
+                    read = self.model.config.condition_dim * self.model.config.text_in_stage2
+                    text = {"join.0.weight": read}
                     trained = widened(trained, ours.state_dict(), text)
                 ours.load_state_dict(trained)
         except RuntimeError as error:
@@ -443,10 +444,12 @@ class Trainer:
                 writer.add_scalar(name, value, self.images)
 
     def _not_finite(self, what: str) -> str:
-        return (
-            f"no longer finite at {self.images} images: {what}. The last snapshot in {self.out} is "
-            "sound; resume with a lower --learning-rate"
+        sound = (
+            f"The last snapshot in {self.out} is sound; resume"
+            if (self.out / "state.pt").exists()
+            else "Nothing was saved yet; begin again"
         )
+        return f"no longer finite at {self.images} images: {what}. {sound} with a lower --learning-rate"
 
     def _write_config(self) -> None:
         if self.rank:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import sys
 import zipfile
@@ -75,6 +76,8 @@ def prepare(
     skipped: list[str] = []
     layout, photos = open_source(source, skipped.append)
     photos = photos[:limit]
+    if not photos:
+        raise SourceError(f"{source}: no picture with a caption. First problems: {skipped[:3]}")
     # Before the photographs, which take minutes: what cannot be had is told at once.
     encode = encode or load_encoder(encoder, embedding_dim)
     _check_vectors(encode(["a picture"]), 1, embedding_dim)
@@ -179,8 +182,11 @@ def _write_embeddings(folder, captions, is_validation, encode, dim) -> tuple[lis
 
 
 def write_names(folder: Path, classes: list[str], encode) -> None:
-    """Fill names.npy, in the order of `classes`; there is none where a class has no name."""
-    if not all(name.strip() for name in classes):
+    """Fill names.npy, in the order of `classes`; there is none where a class has no name.
+
+    A number in a list (class_00077) is none: nobody says it.
+    """
+    if not all(name.strip() and not re.fullmatch(r"(class)?[ _]*\d*", name) for name in classes):
         return
     phrases = [[phrase.format(name) for name in classes] for phrase in NAMED]
     vectors = np.stack([np.asarray(encode(texts), np.float16) for texts in phrases], axis=1)

@@ -77,19 +77,19 @@ def class_scores(
 def r_precision(columns: dict[str, Column], judge: Scorer | None) -> dict:
     if judge is None:
         return entry({"pictures": missing("no --scorer: train one with python -m train.scorer")})
-    scores, among = {}, AMONG
+    # As many for every column: whoever is ranked among fewer comes first more often.
+    scores, among = {}, min(AMONG, *(column.texts.distinct for column in columns.values()))
     for name, column in columns.items():
         texts = column.texts
         own = judge.texts(texts.embeddings)
         pool = slice(0, texts.distinct)
-        among = min(among, texts.distinct)
         first = metrics.ranks_first(
             judge.pictures(column.seen_by(judge.about["features"])),
             own,
             texts.groups,
             own[pool],
             texts.groups[pool],
-            among=AMONG,
+            among=among,
         )
         scores[name] = mean_score(first)
     return entry(scores, "higher", among=among, chance=round(1 / among, 4))

@@ -16,7 +16,6 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 OBJECT_RATIO = 0.75  # the paper's object-to-image ratio for birds
-PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True)

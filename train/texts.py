@@ -86,12 +86,14 @@ def file_texts(
     return Texts(captions, torch.cat(parts), rows, min(count, len(groups)))
 
 
-def name_texts(data: PhotoData, folder: str | Path, count: int, seed: int = 0) -> Texts:
-    """`count` times the name of a training class, "a rose", all in turn; groups are classes.
+def name_texts(
+    data: PhotoData, folder: str | Path, photos: Tensor, count: int, seed: int = 0
+) -> Texts:
+    """`count` times the name of a class of `photos`, "a rose", all in turn; groups are classes.
 
     Raises DataError when the folder has no names.
     """
-    classes = data.class_ids[data.train].unique()
+    classes = data.class_ids[photos].unique()
     picks = torch.tensor([place for place, _ in _in_turn([1] * len(classes), count, seed)])
     rows = classes[picks]
     captions = [NAMED[-1].format(data.meta["classes"][row]) for row in rows.tolist()]
