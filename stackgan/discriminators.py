@@ -21,7 +21,7 @@ from stackgan.config import StackGANConfig
 from stackgan.layers import DownBlock, initialize_weights
 
 
-class FeatureNetwork(Protocol):
+class FeaturePyramid(Protocol):
     """What FeatureDiscriminator stands on: a frozen network that gives a pyramid of maps."""
 
     channels: list[int]
@@ -109,7 +109,7 @@ class FeatureDiscriminator(nn.Module):
         self,
         config: StackGANConfig,
         resolution: int,
-        features: FeatureNetwork,
+        features: FeaturePyramid,
         view: int = 128,
         channels: int = 64,
         growth: int = 2,

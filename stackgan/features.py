@@ -108,7 +108,6 @@ class EfficientNetLite(nn.Module):
             raise ValueError(f"unknown feature network {name!r}; there are {sorted(INPUT_SIZE)}")
         network = _load(name)
         self.name = name
-        self.input_size = INPUT_SIZE[name]
         self.stem = _folded(network._conv_stem, network._bn0, relu6=True)
         self.blocks = nn.ModuleList(_FoldedBlock(block) for block in network._blocks)
         self.head = _folded(network._conv_head, network._bn1, relu6=True)
@@ -135,7 +134,7 @@ class EfficientNetLite(nn.Module):
         return maps
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) in [−1, 1] at `input_size` → pooled features (N, 1280)."""
+        """(N, 3, H, W) in [−1, 1] at INPUT_SIZE[name] → pooled features (N, 1280)."""
         x = self._enter(images)
         for block in self.blocks:
             x = block(x)

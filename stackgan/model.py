@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from contextlib import suppress
+from inspect import signature
 from pathlib import Path
 from typing import Self
 
@@ -61,9 +62,11 @@ class StackGAN(
         """Load a bundled checkpoint ("flowers"), a folder, or a Hub repository ("user/name").
 
         A folder of that name wins over a bundled checkpoint, and the Hub is asked last. Keyword
-        arguments are hf_hub_download's (`revision`, `token`, `cache_dir`, …). Raises CheckpointError
-        for what is missing, damaged or of another kind.
+        arguments are hf_hub_download's (`revision`, `token`, `cache_dir`, …), and others a TypeError.
+        Raises CheckpointError for what is missing, damaged or of another kind.
         """
+        if unknown := set(kwargs) - set(signature(hf_hub_download).parameters):
+            raise TypeError(f"hf_hub_download has no argument {', '.join(sorted(unknown))}")
         name = str(pretrained_model_name_or_path)
         folder = find_checkpoint(name) or _download(name, kwargs)
         model = cls(_read_config(folder, name))

@@ -45,7 +45,7 @@ class Inputs:
 
     embeddings: Tensor  # (N, E), as the encoder gives them
     noise: Noise
-    captions: list[str]  # N sentences; along an interpolation, the two ends
+    captions: list[str]  # N sentences; along an interpolation, its two to five
     settings: list[dict]  # N records that reproduce each picture
 
     def __len__(self) -> int:
@@ -321,7 +321,7 @@ class Pipeline:
         return self._draw(self.prepare_path(captions, frames, **settings), progress)
 
     def _draw(self, inputs: Inputs, progress: Progress | None) -> StackGANOutput:
-        sketches = self.sketch(inputs)
+        sketches = self.sketch(inputs, progress if self.config.stages == 1 else None)
         return StackGANOutput(sketches, self.refine(sketches, inputs, progress), inputs.settings)
 
     def _noise(self, seeds: list[int], epsilon_seeds: list[int | None], truncation: float) -> Noise:

@@ -57,9 +57,9 @@ class SentenceEncoder:
     Loading takes seconds; `warm()` starts it in the background. Safe to call from many threads.
     """
 
-    def __init__(self, name: str, dim: int, load: Callable[[], object], device: str = "cpu"):
+    def __init__(self, name: str, dim: int, load: Callable[[], object]):
         """`load` returns an object whose `encode(list[str], …)` gives (N, dim)."""
-        self.name, self.dim, self.device = name, dim, device
+        self.name, self.dim = name, dim
         self._load = load
         self._model = None
         self._lock = threading.Lock()
@@ -135,10 +135,10 @@ ENCODERS: dict[str, Callable[[str], object]] = {"all-MiniLM-L6-v2": _bundled_min
 def load_encoder(name: str, dim: int, device: str = "cpu") -> SentenceEncoder:
     """The encoder a config names: one of ENCODERS, a folder, or a sentence-transformers Hub id."""
     if name in ENCODERS:
-        return SentenceEncoder(name, dim, lambda: ENCODERS[name](device), device)
+        return SentenceEncoder(name, dim, lambda: ENCODERS[name](device))
     if "/" not in name and not Path(name).exists():
         raise ValueError(
             f"unknown sentence encoder {name!r}: name one of {sorted(ENCODERS)}, a folder, "
             "or a Hub id such as sentence-transformers/all-mpnet-base-v2"
         )
-    return SentenceEncoder(name, dim, lambda: _sentence_transformer(name, device), device)
+    return SentenceEncoder(name, dim, lambda: _sentence_transformer(name, device))

@@ -88,6 +88,9 @@ def test_a_plot_has_a_few_lines(largest):
 def test_single_precision_can_be_asked_for(monkeypatch):
     monkeypatch.setenv("STACKGAN_PRECISION", "float32")
     assert not has_native_bf16("cpu")
+    monkeypatch.setenv("STACKGAN_PRECISION", "fp16")
+    with pytest.raises(ValueError, match="STACKGAN_PRECISION is float32 or unset, not 'fp16'"):
+        has_native_bf16("cpu")
 
 
 def test_the_page_is_asked_as_a_visitor_would(tmp_path):

@@ -74,6 +74,12 @@ def test_missing_checkpoints_are_explained_without_asking_the_hub(name, monkeypa
         StackGAN.from_pretrained(name)
 
 
+def test_a_mistyped_argument_is_not_swallowed(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path / "a")
+    with pytest.raises(TypeError, match="no argument revsion"):
+        Pipeline.from_pretrained(tmp_path / "a", revsion="v1")
+
+
 @pytest.mark.parametrize("name", bundled() or [None])
 def test_bundled_checkpoints_load_and_fit_the_repository(name):
     if name is None:

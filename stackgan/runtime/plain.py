@@ -58,9 +58,12 @@ def moved(device: torch.device, *tensors: Tensor | None) -> list[Tensor | None]:
 def has_native_bf16(device: torch.device | str) -> bool:
     """Whether the device multiplies bf16 in hardware; emulated bf16 is slower than fp32.
 
-    The environment variable STACKGAN_PRECISION=float32 says no for every device.
+    The environment variable STACKGAN_PRECISION=float32 says no for every device. Raises ValueError
+    for any other precision.
     """
-    if os.environ.get("STACKGAN_PRECISION") == "float32":
+    if asked := os.environ.get("STACKGAN_PRECISION"):
+        if asked != "float32":
+            raise ValueError(f"STACKGAN_PRECISION is float32 or unset, not {asked!r}")
         return False
     device = torch.device(device)
     if device.type == "cuda":

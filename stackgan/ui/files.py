@@ -21,28 +21,42 @@ from stackgan.images import save_png, to_pictures
 
 KEEP_SECONDS = 2 * 60 * 60  # long enough to come back to an open page
 CHECK_SECONDS = 10 * 60
-MAX_FOLDERS = 256  # some 2 MB each, 8 MB at most: about a gigabyte when a crowd comes
+# Gradio removes a file at that age in one of its rounds, and its name from its list; what is left
+# after the next round, no one else removes.
+_LEFT_SECONDS = KEEP_SECONDS + 2 * CHECK_SECONDS
+MAX_BYTES = 2 * 2**30  # of all answers' files; one's are some 2 MB, and 8 MB at most
+ROUND_SECONDS = 30  # between two looks at all files, of which a busy hour leaves ten thousand
 _PREFIX = "stackgan-"
+_last_round = 0.0
 
 
 def new_folder() -> Path:
-    """An empty folder for one answer, where Gradio serves files from; old ones are removed,
-    and the oldest where there are too many.
+    """An empty folder for one answer, where Gradio serves files from."""
+    global _last_round
+    root = Path(get_upload_folder())
+    root.mkdir(parents=True, exist_ok=True)
+    if time.monotonic() - _last_round >= ROUND_SECONDS:
+        _last_round = time.monotonic()
+        _remove_old_folders(root)
+    return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
+
+
+def _remove_old_folders(root: Path) -> None:
+    """Those that Gradio leaves behind, and the oldest where there are too many bytes.
 
     Gradio deletes the files it has handed out (see `delete_cache`), but not those of a visitor who
     left half-way, nor folders.
     """
-    root = Path(get_upload_folder())
-    root.mkdir(parents=True, exist_ok=True)
-    made = {}
+    found = []
     for folder in root.glob(f"{_PREFIX}*"):
         with suppress(FileNotFoundError):  # another process was quicker
-            made[folder] = folder.stat().st_mtime
-    newest_first = sorted(made, key=made.get, reverse=True)
-    for number, folder in enumerate(newest_first, start=1):
-        if number >= MAX_FOLDERS or time.time() - made[folder] > KEEP_SECONDS:
+            size = sum(file.stat().st_size for file in folder.iterdir())
+            found.append((folder.stat().st_mtime, size, folder))
+    total = 0
+    for made, size, folder in sorted(found, reverse=True):
+        total += size
+        if total > MAX_BYTES or time.time() - made > _LEFT_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
 
 
 def file_name(caption: str, seed: int, stage: int) -> str:

@@ -246,7 +246,9 @@ class Generate(Tab):
             chooser, [at.caption], lambda name: [examples.first(examples.captions(name))]
         )
         # Without triggers: when the page is opened, and when another checkpoint is chosen.
-        gr.on(None, self.offer_ranking, chooser, at.best_of, queue=False, **PRIVATE)
+        # It may load the checkpoint, which is computing, too; but it waits for nobody's pictures.
+        offer = uses_model(self.offer_ranking)["fn"]
+        gr.on(None, offer, chooser, at.best_of, queue=False, **PRIVATE)
 
     def offer_ranking(self, checkpoint) -> gr.Slider:
         """Best of, for a checkpoint that can rank; switched off, with the reason, for another."""

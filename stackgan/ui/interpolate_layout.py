@@ -12,7 +12,7 @@ from stackgan.ui import scrubber
 from stackgan.ui.controls import report_html
 from stackgan.ui.examples import ARROW
 from stackgan.ui.tab import record_component
-from stackgan.ui.travel import MAX_FRAMES, MAX_SECONDS, film_endings
+from stackgan.ui.travel import FILM_FRAMES, MAX_SECONDS, film_endings
 
 NUMERALS = ("first", "second", "third", "fourth", "fifth")
 NOISES = {
@@ -101,7 +101,7 @@ def lay_out(offered: list[tuple[str, ...]]) -> Layout:
                 "travel-report",
             )
         with gr.Column(scale=4, min_width=290):
-            frames = gr.Slider(2, MAX_FRAMES, 17, step=1, label="Frames", elem_id="frames")
+            frames = gr.Slider(2, FILM_FRAMES, 17, step=1, label="Frames", elem_id="frames")
             with gr.Accordion("Noise and way", open=False):
                 noise = gr.Radio(
                     [(text, value) for value, text in NOISES.items()],

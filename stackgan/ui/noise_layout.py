@@ -109,7 +109,7 @@ def _walk() -> dict:
                 elem_id=f"noise-{axis}",
             )
     parts["radius"] = gr.Slider(
-        5,
+        0,
         MAX_RADIUS,
         45,
         step=5,

@@ -24,7 +24,7 @@ from stackgan.ui import checks
 from stackgan.ui.files import new_folder, write_pngs
 
 STRIP_FRAMES = 9  # about a row of the paper's Fig. 8, and every sentence of a path falls on one
-MAX_FRAMES = 60
+FILM_FRAMES = 60  # at most
 MAX_SECONDS = 20
 FILM_SIDE = 256  # pixels; sketches are enlarged, so that films of both stages compare
 
@@ -56,8 +56,8 @@ class Route:
 def checked_route(captions, frames, seed, end_seed, spherical, truncation) -> Route:
     """What a client sent, checked. Raises ValueError in words."""
     # Each sentence has a frame of its own; too many sentences are refused as such, later.
-    fewest = min(max(2, len(captions)), MAX_FRAMES) if isinstance(captions, list) else 2
-    frames = checks.whole(frames, "the number of frames", fewest, MAX_FRAMES)
+    fewest = min(max(2, len(captions)), FILM_FRAMES) if isinstance(captions, list) else 2
+    frames = checks.whole(frames, "the number of frames", fewest, FILM_FRAMES)
     if seed is not None:
         seed = checks.seed(seed)
     if end_seed is not None:

@@ -86,7 +86,8 @@ class Words(Tab):
         """Draw several captions from the same noise with StackGAN, to see what a word does.
 
         Args:
-            captions: Up to 8 sentences that describe a picture each, at most 500 characters.
+            captions: Up to 8 sentences that describe a picture each, at most 500 characters; words
+                in braces are spelled out: "a {red, blue} flower" is two.
             seed: Seed of z for all of them, 0 to 4294967295. A fresh one when null.
             truncation: Scale of z, 0 (typical) to 1.5 (varied).
             epsilon_seed: Seed of ε in Conditioning Augmentation; null holds ε at 0.
@@ -99,13 +100,13 @@ class Words(Tab):
         """
         with checks.errors_in_words():
             seed = checks.fresh_seed() if seed is None else seed
-            *_, last = self._stages(captions, seed, truncation, epsilon_seed, checkpoint)
+            *_, last = self._stages(
+                caption_lines(captions), seed, truncation, epsilon_seed, checkpoint
+            )
         files = ([served(p) for p in paths] for paths in (last.sketches, last.pictures))
         return *files, last.settings
 
     def _stages(self, captions, seed, truncation, epsilon_seed, checkpoint) -> Iterator[Comparison]:
-        if not isinstance(captions, list) or not 1 <= len(captions) <= MAX_CAPTIONS:
-            raise ValueError(f"give 1 to {MAX_CAPTIONS} captions to compare")
         seed = checks.seed(seed)
         truncation = checks.number(truncation, "truncation", 0, MAX_TRUNCATION)
         if epsilon_seed is not None:
@@ -187,10 +188,12 @@ class Words(Tab):
 
 
 def caption_lines(text: object) -> list[str]:
-    """What the visitor typed → 1 to 8 captions. ValueError in words for none or more."""
-    if not isinstance(text, str):
-        raise ValueError("the captions are text, one a line")
-    lines = (line for line in text.splitlines() if line.strip())
+    """What the visitor typed, or a client's list → 1 to 8 captions. ValueError in words for none or
+    more."""
+    lines = text.splitlines() if isinstance(text, str) else text
+    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+        raise ValueError("the captions are text, one a line, or a list of sentences")
+    lines = (line for line in lines if line.strip())
     spelled = itertools.chain.from_iterable(map(examples.spelled_out, lines))
     captions = [clean_caption(line) for line in itertools.islice(spelled, MAX_CAPTIONS + 1)]
     if not captions:

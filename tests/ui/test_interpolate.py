@@ -12,7 +12,7 @@ from stackgan.images import can_write_mp4, read_settings  # noqa: E402
 from stackgan.ui.checkpoints import Checkpoints  # noqa: E402
 from stackgan.ui.interpolate import Interpolate, _first_path, _split, _used_sentences  # noqa: E402
 from stackgan.ui.interpolate_api import Endpoints  # noqa: E402
-from stackgan.ui.travel import MAX_FRAMES, film_endings  # noqa: E402
+from stackgan.ui.travel import FILM_FRAMES, film_endings  # noqa: E402
 
 SETTINGS = {
     "first": "a red flower",
@@ -272,7 +272,7 @@ def test_the_endpoint_that_makes_a_film(checkpoints):
         ({"second": "x" * 501}, "500 are the limit"),
         ({"sentences": 6}, "number of sentences is a whole number from 2 to 5"),
         ({"frames": 1}, "number of frames is a whole number from 2 to 60"),
-        ({"frames": MAX_FRAMES + 1}, "number of frames"),
+        ({"frames": FILM_FRAMES + 1}, "number of frames"),
         ({"frames": 2.5}, "number of frames"),
         ({**THREE, "frames": 2}, "number of frames is a whole number from 3 to 60"),
         ({"noise": "loud" * 500}, "noise is one of"),

@@ -126,23 +126,38 @@ def test_seeds_of_samples_begin_again_after_the_last():
     assert checks.seeds_from(2**32 - 1, 3) == [2**32 - 1, 0, 1]
 
 
+def aged(folder, seconds: float):
+    when = time.time() - seconds
+    os.utime(folder, (when, when))
+    return folder
+
+
 def test_old_folders_are_removed_when_new_ones_are_made(upload_folder, monkeypatch):
-    old = files.new_folder()
-    assert files.new_folder() != old
-    assert old.is_dir()
-    monkeypatch.setattr(files, "KEEP_SECONDS", -1)
-    files.new_folder()
+    monkeypatch.setattr(files, "ROUND_SECONDS", 0)
+    young, old = (aged(files.new_folder(), hours * 3600) for hours in (2, 3))
+    assert files.new_folder() not in (young, old)
+    assert young.is_dir(), "Gradio removes its files first"
     assert not old.exists()
 
 
-def test_the_oldest_folders_give_way_when_there_are_too_many(upload_folder, monkeypatch):
-    monkeypatch.setattr(files, "MAX_FOLDERS", 3)
+def test_the_oldest_folders_give_way_when_their_files_are_too_large(upload_folder, monkeypatch):
+    monkeypatch.setattr(files, "ROUND_SECONDS", 0)
+    monkeypatch.setattr(files, "MAX_BYTES", 2500)
     made = []
     for age in range(5, 0, -1):
         made.append(files.new_folder())
-        when = time.time() - age
-        os.utime(made[-1], (when, when))
-    assert [folder.exists() for folder in made] == [False, False, True, True, True]
+        (made[-1] / "picture.png").write_bytes(bytes(1000))
+        aged(made[-1], age)
+    files.new_folder()
+    assert [folder.exists() for folder in made] == [False, False, False, True, True]
+
+
+def test_files_are_not_counted_at_every_step_of_a_slider(upload_folder, monkeypatch):
+    looks = []
+    monkeypatch.setattr(files, "_last_round", 0.0)
+    monkeypatch.setattr(files, "_remove_old_folders", looks.append)
+    assert files.new_folder() != files.new_folder()
+    assert len(looks) == 1
 
 
 def test_file_names_are_plain():

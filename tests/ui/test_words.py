@@ -155,6 +155,13 @@ def test_the_endpoint_takes_a_list(checkpoints):
     sketches, pictures, settings = Words(checkpoints).api(["a red flower", "a blue flower"], seed=7)
     assert [len(sketches), len(pictures)] == [2, 2]
     assert read_settings(pictures[1]["path"]) == {**settings[1], "stage": 2}
-    for bad in ([], ["red"] * 9, "red"):
-        with pytest.raises(gr.Error, match="1 to 8 captions"):
+    # As the page's box: a picture's settings hold no braces, so what they name is what was drawn.
+    spelled = Words(checkpoints).api(["a {red, blue} flower"], seed=7)[2]
+    assert [record["caption"] for record in spelled] == ["a red flower", "a blue flower"]
+    for bad, words in (
+        ([], "no caption"),
+        (["red"] * 9, "more than 8"),
+        ([7], "list of sentences"),
+    ):
+        with pytest.raises(gr.Error, match=words):
             Words(checkpoints).api(bad)
