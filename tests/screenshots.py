@@ -84,7 +84,6 @@ SHOTS = {
     "page-how-it-works": (DESKTOP, "light", show_about),
     "page-history": (DESKTOP, "light", show_history),
     "page-phone": (PHONE, "light", show_generate),
-    "page-phone-interpolate": (PHONE, "light", show_interpolate),
 }
 
 

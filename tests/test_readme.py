@@ -38,11 +38,12 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess:
 @needs_checkpoint
 def test_quick_start_commands_draw(tmp_path):
     commands = [c for c in SHELL if c.startswith("python -m stackgan ")]
-    assert len(commands) == 2
+    assert len(commands) == 3
     for command in commands:
         run(command, tmp_path)
     assert Image.open(tmp_path / "flower.png").size == (256, 256)
     assert Image.open(tmp_path / "sketch.png").size == (64, 64)
+    assert Image.open(tmp_path / "bird.png").size == (256, 256)
     assert Image.open(tmp_path / "between.gif").n_frames > 24
 
 

@@ -16,7 +16,7 @@ from conftest import FAST, fake_encoder, lively, run1, run2
 from safetensors import SafetensorError
 from torch import nn
 
-from stackgan import Pipeline, StackGAN
+from stackgan import SIZES, Pipeline, StackGAN
 from stackgan.discriminators import FeatureDiscriminator
 from stackgan.model import CheckpointError
 from train import export, profile, stage1, stage2
@@ -492,6 +492,17 @@ def test_exporting_what_is_no_run_is_explained(tmp_path, capsys):
     command = ["--run", str(tmp_path), "--out", str(tmp_path / "out"), "--name", "flowers"]
     assert export.main(command) == 2
     assert "no folder of train.stage1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("asked", "width"), [([], 8), (["--stage1-width", "12"], 12)])
+def test_a_run_is_as_wide_as_what_it_begins_with(arrays, tmp_path, asked, width):
+    narrow = StackGAN(replace(SIZES["base"], embedding_dim=16, stage1_width=8).stage1_alone())
+    narrow.save_pretrained(tmp_path / "narrow")
+    command = ["--data", str(arrays), "--out", str(tmp_path / "run"), "--recipe", "paper"]
+    command += ["--begin-with", str(tmp_path / "narrow"), "--images", "4", "--batch", "4"]
+    assert stage1.main([*command, "--discriminator-width", "4", *asked]) == 0
+    begun = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
+    assert begun["stage1_width"] == width
 
 
 @pytest.mark.parametrize("source", ["run", "checkpoint"])

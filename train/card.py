@@ -23,6 +23,14 @@ CAPTIONS = (
     "(2016)"
 )
 
+WEAK = {
+    "birds": "White birds are the weakest: about every second one is a pale shape without a head.\n",
+}
+BASE = (
+    "The recipe `base` trains against a discriminator over frozen EfficientNet-Lite1 features, "
+    "matching-aware as\nthe paper's, with a hinge loss."
+)
+
 TERMS = """\
 The photographs are for non-commercial research and education, and each belongs to its
 photographer. None is in this repository. The weights are offered on the same terms; the code is
@@ -37,11 +45,10 @@ def _learned_names(run: dict) -> bool:
     return bool(shares) and float(shares[-1]) > 0
 
 
-def _begun_with(commands: str) -> str:
-    """A sentence on other weights: what was learned from their photographs is in these, too."""
+def _ancestors(commands: str) -> list[str]:
+    """What the runs began with, or drew upon, and are not themselves."""
     runs = re.findall(r"--out (\S+)", commands)
-    others = sorted(set(re.findall(r"--(?:begin-with|stage1) (\S+)", commands)) - set(runs))
-    return f" They began with {', '.join(others)}, whose terms hold here too." if others else ""
+    return sorted(set(re.findall(r"--(?:begin-with|stage1) (\S+)", commands)) - set(runs))
 
 
 def model_card(
@@ -81,11 +88,25 @@ def model_card(
     )
     commands = "\n".join(line for _, run in steps for line in run["commands"])
     sources = f"{data}, {CAPTIONS}" if published else data
-    history = (
-        "\nSettings that changed on the way, and why: [train/RECIPE.md](../../train/RECIPE.md).\n"
-        if published
-        else ""
-    )
+    ancestors = _ancestors(commands)
+    told = [BASE] if "--recipe base" in commands else []
+    if published:
+        told.append(
+            "Settings that changed on the way, and why: [train/RECIPE.md](../../train/RECIPE.md)."
+        )
+    if published and ancestors:
+        told.append(
+            f"What the first runs began with, {', '.join(ancestors)}, is not kept: a checkpoint there is "
+            "the version that was bundled then."
+        )
+        others = [
+            source for other, source in SOURCES.items() if other != name and other in commands
+        ]
+        told += [f"So some of it was learned from {source}." for source in others]
+    history = "\n" + "\n".join(told) + "\n" if told else ""
+    terms = TERMS if published else OWN_TERMS
+    if ancestors and not published:
+        terms += f" They began with {', '.join(ancestors)}, whose terms hold here too."
     listed = "\n".join(f"{i}. {caption}" for i, caption in enumerate(captions))
     measured = scores_section(metrics, unseen) if metrics else ""
     by_name = (
@@ -105,6 +126,8 @@ tags: [stackgan, gan, text-to-image, {json.dumps(name, ensure_ascii=False)}]
 # StackGAN: {name}
 
 {draws}, after Zhang et al., *StackGAN* (ICCV 2017). {parameters:.1f} M parameters, half precision.
+
+In a copy of the project's code:
 
 ```python
 from stackgan import Pipeline
@@ -137,10 +160,10 @@ by people looking at one photograph, so colours and shapes work, counts mostly d
 {by_name}
 The grid above shows how often a shape is whole and how often it is not; fine structure is the weaker
 part, and so are rare colours.
-
+{WEAK.get(name, "") if published else ""}
 ## Licence of the data
 
-{TERMS if published else OWN_TERMS + _begun_with(commands)}
+{terms}
 
 ## Captions of the grid
 
@@ -189,7 +212,9 @@ def scores_section(found: dict, unseen: str) -> str:
 ## Scores
 
 {about["samples"]:,} pictures of captions of {unseen}, in {about["features"]} features,
-each with its 95 % interval, beside what the real photographs reach, and the same through 64×64.
+each with its 95 % interval, beside what the real photographs reach, and the same through 64×64. Those
+are unseen ones: where likeness to the training photographs counts, or what a judge learned from
+these, pictures may come out ahead of them.
 By `train.evaluate`; never to be set beside published figures, which were made with Inception-v3.
 
 | | {finest} | Stage-I, enlarged | real photographs | real through 64² | pictures |

@@ -14,7 +14,7 @@ from stackgan.config import SIZES, StackGANConfig
 from stackgan.model import CheckpointError, StackGAN
 from train.data import DataError, read_meta
 from train.history import history
-from train.loop import Trainer
+from train.loop import Trainer, config_of
 from train.recipes import FIELDS, RECIPES, SWITCHES, Recipe
 
 # Of a size, what Stage-II settles; Stage-I's own width was settled before.
@@ -51,8 +51,8 @@ def parser(stage: int) -> argparse.ArgumentParser:
     p.add_argument(
         "--begin-with",
         metavar="RUN",
-        help="start from the weights of a run on other photographs (its D too), or of a checkpoint; "
-        "of a narrower one, too",
+        help="start from the weights of a run on other photographs (its D too), or of a checkpoint; as "
+        "wide as that, or wider with --stage1-width, --stage2-width",
     )
     p.add_argument(
         "--recipe", choices=sorted({name for name, _ in RECIPES}), help="base unless given"
@@ -143,7 +143,9 @@ def main(stage_number: int, stage_class, argv: list[str] | None) -> int:
 
 
 def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
-    """A new run from parsed options."""
+    """A new run from parsed options. Of what it begins with it has the width, unless one is asked
+    for, or a size."""
+    as_begun = bool(args.begin_with) and args.size is None
     for name, value in MADE_OF.items():
         if getattr(args, name, None) is None:
             setattr(args, name, value)
@@ -151,6 +153,9 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
     meta = read_meta(args.data)
     widths = {n: v for n in SWITCHES if (v := getattr(args, n, None)) is not None}
     _check_read(recipe, stage_number, _changed(args) | widths)
+    if as_begun:
+        width = f"stage{stage_number}_width"
+        widths = {width: getattr(config_of(args.begin_with), width)} | widths
     earlier = {}
     settings = {"recipe_name": args.recipe, "size": args.size, "earlier": earlier}
     if stage_number == 1:

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from stackgan.conditioning import kl_divergence
 from stackgan.config import StackGANConfig
 from stackgan.discriminators import FeatureDiscriminator, MatchingDiscriminator
-from stackgan.model import StackGAN
+from stackgan.model import CheckpointError, StackGAN
 from train.augment import augment
 from train.data import PhotoData, _mix
 from train.files import save_model, write_atomically
@@ -349,12 +349,10 @@ class Trainer:
         state_file = Path(source) / "state.pt"
         if state_file.exists():
             state = load_state(state_file, self.device)
-            saved = json.loads((Path(source) / "config.json").read_text())
-            config = StackGANConfig(**saved["config"])
         else:
-            trained = StackGAN.from_pretrained(source)
-            weights, config = trained.state_dict(), trained.config
+            weights = StackGAN.from_pretrained(source).state_dict()
             state = {"model": weights, "average": weights}
+        config = config_of(source)
         part, differing = f"{self.stage.name}.", self._differing(config)
         width = f"{self.stage.name}_width"
         wider = differing == [width] and getattr(config, width) < getattr(self.model.config, width)
@@ -507,6 +505,17 @@ class Trainer:
         from torch.utils.tensorboard import SummaryWriter  # an optional package
 
         return SummaryWriter(self.out)
+
+
+def config_of(source: str | Path) -> StackGANConfig:
+    """Of the networks in a run's folder or a checkpoint. Raises CheckpointError for neither."""
+    if not (Path(source) / "state.pt").exists():
+        return StackGAN.from_pretrained(source).config
+    path = Path(source) / "config.json"
+    try:
+        return StackGANConfig(**json.loads(path.read_text())["config"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{path} is no run's, or damaged: {error!r}") from error
 
 
 def load_state(path: Path, device: torch.device | str) -> dict:

@@ -70,7 +70,7 @@ def class_scores(
         return found | {"named_class": entry({"pictures": missing(reason)})}
     hits = {name: there[classifier(x).argmax(1)] == asked for name, x in named.items()}
     shares = {name: mean_score(hit.double()) for name, hit in hits.items()}
-    chance = round(1 / len(there), 4)
+    chance = round(1 / len(there), 6)
     return found | {"named_class": entry({**shares, "real": accuracy}, "higher", chance=chance)}
 
 

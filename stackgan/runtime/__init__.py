@@ -72,9 +72,8 @@ def load_engine(model: StackGAN, name: str = "auto", device: torch.device | str 
 def _fastest_first(model: StackGAN, device: torch.device | str) -> list[Callable[[], Engine]]:
     """What "auto" tries, in order.
 
-    PyTorch's packed convolutions are ahead of OpenVINO on two threads (stackgan.benchmark, times the
-    plain network at batch 1 and 8): in bf16 3.0 and 5.1 against 2.3 and 3.7, in fp32 2.1 and 2.5
-    against 1.8 and 2.4. On one thread OpenVINO may win; STACKGAN_ENGINE=openvino asks for it.
+    PyTorch's packed convolutions are ahead of OpenVINO on two threads, at every batch (the README's
+    table), in fp32 by less. On one thread OpenVINO may win; STACKGAN_ENGINE=openvino asks for it.
     """
     half = [lambda: TorchEngine(model, device)] if has_native_bf16(device) else []
     openvino = "openvino" in available_engines(device)

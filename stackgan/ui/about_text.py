@@ -90,7 +90,8 @@ $$\mathcal{L}_{G} = \mathbb{E}\,[\log(1 - D(G(s_0, \hat c), \varphi_t))] + \lamb
 **Matching-aware**: D must say no to two kinds of pairs, a drawn picture with its caption and a *real*
 photograph with the caption of another one. So a pretty picture is not enough: it has to fit the words.
 The divergence keeps every Gaussian of step 2 near N(0, I), which keeps captions close enough to blend.
-The checkpoints here are trained by the same idea with refinements that each checkpoint's card names.
+The checkpoints here are trained by the same idea: their D stands on a frozen network that has seen many
+photographs before, and their losses are hinges in place of logarithms (each checkpoint's card tells).
 """
 
 REST = """
