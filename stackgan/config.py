@@ -79,8 +79,8 @@ SIZES: dict[str, StackGANConfig] = {
         discriminator_width=4,
         discriminator_text_dim=8,
     ),
-    # About 10 M parameters, 20 MiB in half precision; 5.4 M and 11 MB with a stage2_width of 32, as
-    # the bundled flowers have it. The bundled birds have a stage1_width of 128 besides: 12 M, 24 MB.
+    # About 10 M parameters, 20 MiB in half precision. The bundled checkpoints have a stage1_width of
+    # 128 and a stage2_width of 32: 12 M, 24 MB.
     "base": StackGANConfig(),
     # The reference code's widths for CUB.
     "paper": StackGANConfig(stage1_width=192, stage2_width=128, discriminator_width=96),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from textwrap import fill
 
 from stackgan.model import StackGAN
 from train.data import DataError
@@ -28,7 +29,7 @@ WEAK = {
 }
 BASE = (
     "The recipe `base` trains against a discriminator over frozen EfficientNet-Lite1 features, "
-    "matching-aware as\nthe paper's, with a hinge loss."
+    "matching-aware as the paper's, with a hinge loss."
 )
 
 TERMS = """\
@@ -91,19 +92,17 @@ def model_card(
     ancestors = _ancestors(commands)
     told = [BASE] if "--recipe base" in commands else []
     if published:
-        told.append(
-            "Settings that changed on the way, and why: [train/RECIPE.md](../../train/RECIPE.md)."
-        )
-    if published and ancestors:
-        told.append(
-            f"What the first runs began with, {', '.join(ancestors)}, is not kept: a checkpoint there is "
-            "the version that was bundled then."
-        )
-        others = [
-            source for other, source in SOURCES.items() if other != name and other in commands
+        told.append("Settings that changed, and why: [train/RECIPE.md](../../train/RECIPE.md).")
+        if runs_before := [name for name in ancestors if not name.startswith("checkpoints/")]:
+            told.append(f"No commands are kept of {', '.join(runs_before)}, which came before.")
+        if len(runs_before) < len(ancestors):
+            told.append("A checkpoint in a command is the version that was bundled then.")
+        told += [
+            f"Earlier runs learned from {source}, so these weights did, too."
+            for other, source in SOURCES.items()
+            if other != name and other in commands
         ]
-        told += [f"So some of it was learned from {source}." for source in others]
-    history = "\n" + "\n".join(told) + "\n" if told else ""
+    history = f"\n{fill(' '.join(told), 100, break_on_hyphens=False)}\n" if told else ""
     terms = TERMS if published else OWN_TERMS
     if ancestors and not published:
         terms += f" They began with {', '.join(ancestors)}, whose terms hold here too."

@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 # Colours that stay apart in print and for colour-blind eyes (Okabe and Ito 2008).
 COLOURS = ("#999999", "#0072b2", "#e69f00", "#009e73")
 INK, GRID = "#222222", "#dddddd"
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 960, 480, 90, 20, 84, 64
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 960, 520, 90, 20, 64
+TOP = 128  # room for the legend, and below it for the figures over the tallest bar
 
 
 def table(result: dict) -> str:

@@ -12,14 +12,14 @@ CAPTIONS = {
     "flowers": [
         "this flower has long yellow petals and a dark brown center",
         "a flower with bright red petals and a yellow center",
+        "a sunflower",
         "the petals are purple with white edges and a yellow stamen",
-        "this flower is white with a yellow center and rounded petals",
+        "a water lily",
         "a pink flower with many thin layered petals",
+        "a red rose",
         "a blue flower with five round petals and green leaves",
         "an orange flower with dark spots and long stamens",
-        "a flower with pale pink petals that are white in the middle",
         "a passion flower",
-        "this flower has a large dark center and small yellow petals",
         "a flower with ruffled peach petals and green leaves",
         "a purple flower with pointed petals arranged like a star",
     ],
@@ -43,8 +43,8 @@ PAIRS = {
     "flowers": [
         ("a flower with red petals", "a flower with yellow petals"),
         ("a white flower with thin petals", "a round purple flower"),
-        ("a red hibiscus", "a water lily"),
-        ("a blue flower", "a pink flower", "a white flower"),
+        ("a sunflower", "an oxeye daisy", "a water lily"),
+        ("a pink rose", "a red rose"),
     ],
     "birds": [
         ("a red bird with black wings", "a blue bird"),
@@ -61,7 +61,8 @@ WORDS = {
         "a flower with {round, pointed, ruffled, thin} pink petals",
         "a {purple, white} flower with {few, many} petals",
         "a white flower with a {yellow, brown, pink, green} center",
-        "a {hibiscus, water lily, passion flower, bougainvillea}",
+        "a {sunflower, water lily, passion flower, foxglove}",
+        "a {red, pink, white, yellow} rose",
     ],
     "birds": [
         "a {red, yellow, blue, white} bird with black wings",
