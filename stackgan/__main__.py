@@ -17,6 +17,7 @@ from stackgan import images, latents
 from stackgan.model import CheckpointError
 from stackgan.paths import MAX_SENTENCES
 from stackgan.pipeline import MAX_FRAMES, Pipeline
+from stackgan.text import first_line
 
 MAX_SAMPLES = 1024  # pictures of one command
 FILMS = ", ".join(images.ANIMATIONS)
@@ -50,6 +51,8 @@ def _generate(argv: list[str]) -> int:
         p.error(f"-n is from 1 to {MAX_SAMPLES}, not {args.count}")
     out = _paths(p, "--out", args.out, args.count)
     sketch_out = _paths(p, "--sketch", args.sketch, args.count) if args.sketch else []
+    if set(out) & set(sketch_out):
+        p.error(f"--sketch and --out are the same file, {args.out}")
     first = random.randrange(2**31) if args.seed is None else args.seed
     pipeline = _pipeline(p, args)
     inputs = pipeline.prepare(
@@ -93,8 +96,9 @@ def _interpolate(argv: list[str]) -> int:
         p.error(f"a path goes through 2 to {MAX_SENTENCES} sentences, not {low}")
     if not low <= args.frames <= MAX_FRAMES:
         p.error(f"--frames is from {low} to {MAX_FRAMES}, not {args.frames}")
-    if not 0.1 <= args.seconds <= 600:
-        p.error(f"--seconds is from 0.1 to 600, not {args.seconds}")
+    # There and back equal frames become one, and a GIF's frame lasts 655 seconds at most.
+    if not 0.1 <= args.seconds <= 300:
+        p.error(f"--seconds is from 0.1 to 300, not {args.seconds}")
     if args.end_seed is not None and args.seed is None:
         p.error("--end-seed needs a --seed to begin with")
     [out] = _paths(p, "--out", args.out, 1, suffixes=(*images.ANIMATIONS, ".png"))
@@ -138,7 +142,7 @@ def _pipeline(p: argparse.ArgumentParser, args: argparse.Namespace) -> Pipeline:
     try:
         torch.empty(0, device=args.device)
     except (AssertionError, RuntimeError) as error:
-        p.error(f"--device {args.device}: {str(error).splitlines()[0]}")
+        p.error(f"--device {args.device}: {first_line(error)}")
     return Pipeline.from_pretrained(args.checkpoint, device=args.device)
 
 

@@ -35,6 +35,11 @@ class StackGANConfig:
                 f"a {self.stages}-stage StackGAN draws {allowed[self.stages]} pixels, "
                 f"not resolution={self.resolution!r}"
             )
+        if not isinstance(self.encoder, str):
+            raise ValueError(f"encoder must be a name, not {self.encoder!r}")
+        for name in ("conditioning_augmentation", "text_in_stage2"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be true or false, not {getattr(self, name)!r}")
         for name in (
             "embedding_dim",
             "condition_dim",

@@ -16,6 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from stackgan.text import first_line
+
 FORMAT = "stackgan-known-1"
 
 
@@ -101,6 +103,8 @@ class KnownCaptions:
                 embeddings = file.get_tensor("embeddings")
             if about["format"] != FORMAT:
                 raise ValueError(f"format {about['format']}, {FORMAT} is needed")
+            if embeddings.dim() != 2:
+                raise ValueError(f"embeddings of shape {tuple(embeddings.shape)}")
             return cls(
                 about["subject"],
                 about["captions"],
@@ -109,5 +113,4 @@ class KnownCaptions:
                 names=about["names"],
             )
         except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"{path} is no file of known captions: {reason}") from error
+            raise ValueError(f"{path} is no file of known captions: {first_line(error)}") from error

@@ -89,7 +89,8 @@ class ResidualBlock(nn.Module):
 
 
 def initialize_weights(module: nn.Module) -> None:
-    """Normal(0, 0.02) weights and zero biases for every trainable layer, BatchNorm scales at 1.
+    """Normal(0, 0.02) weights and zero biases for every trainable layer; scales of BatchNorm on maps
+    Normal(1, 0.02).
 
     The DCGAN initialisation, which the paper's code uses. Frozen layers keep what they hold.
     """

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from stackgan.config import StackGANConfig
 from stackgan.features import FeatureNetwork, brought_to_size, load_lite
+from stackgan.text import first_line
 
 FORMAT = "stackgan-scorer-1"
 WIDTH = 128  # of the vectors that are compared
@@ -104,9 +105,8 @@ class Scorer(nn.Module):
             names = ("feature_dim", "embedding_dim", "features", "encoder")
             scorer = cls(*(about[name] for name in names))
             scorer.load_state_dict(weights)
-        except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"{path} is no file of train.scorer: {reason}") from error
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+            raise ValueError(f"{path} is no file of train.scorer: {first_line(error)}") from error
         return scorer.eval().requires_grad_(False)
 
 

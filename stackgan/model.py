@@ -122,17 +122,20 @@ def checkpoint_name(source: str | Path) -> str:
 
 
 def _download(repo: str, options: dict) -> Path:
-    """A Hub repository's files → the folder they lie in. `options`: hf_hub_download's."""
+    """A Hub repository's files → the folder they lie in. `options`: hf_hub_download's.
+
+    What a network does wrong comes as any exception, some of them the HTTP library's own.
+    """
     try:
         for file in (CONFIG, WEIGHTS):
             folder = Path(hf_hub_download(repo, file, **options)).parent
-    except (OSError, ValueError, TypeError) as error:
+    except Exception as error:
         raise CheckpointError(
             f"no checkpoint {repo!r}: neither a folder, nor bundled ({bundled() or 'none'}), nor "
             f"to be had from the Hub ({' '.join(str(error).split())[:300]})"
         ) from error
     for file in COMPANIONS:
-        with suppress(OSError, ValueError):  # not there, or the network is gone: none is needed
+        with suppress(Exception):  # not there, or the network is gone: none is needed
             hf_hub_download(repo, file, **options)
     return folder
 

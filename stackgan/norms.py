@@ -37,6 +37,8 @@ class BatchNorm2d(nn.BatchNorm2d):
         return (
             self.training
             and usual
+            and self.weight.dtype == torch.float32
+            and x.dtype in (torch.float32, torch.bfloat16)
             and x.device.type == "cpu"
             and self.num_features < FEW
             and WIDE % self.num_features == 0

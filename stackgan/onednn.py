@@ -54,7 +54,7 @@ def convolution(
     limits: tuple[float, ...] = (),
     added: Tensor | None = None,
 ) -> Tensor:
-    """act(conv(x) + added). `act`: "none", "relu", or "hardtanh" with its `limits`.
+    """act(conv(x) + added): x (N, I, H, W) → (N, O, H', W'). `act`: "none", "relu", or "hardtanh" with its `limits`.
 
     `added`, of the result's shape, is overwritten by it.
     """
@@ -69,7 +69,7 @@ def convolution(
 def transposed_convolution(
     x: Tensor, packed: Tensor, bias: Tensor | None, padding: int, stride: int, act: str = "none"
 ) -> Tensor:
-    """act of a transposed convolution."""
+    """act of a transposed convolution: x (N, I, H, W) → (N, O, H', W')."""
     return torch.ops.mkldnn._convolution_transpose_pointwise(
         x, packed, bias, [padding] * 2, [0, 0], [stride] * 2, ONES, 1, act, [], ""
     )

@@ -219,15 +219,17 @@ class Pipeline:
         """
         captions = _clean_path(captions)
         if at is None:
-            if not len(captions) <= frames <= MAX_FRAMES:
+            if frames != int(frames) or not len(captions) <= frames <= MAX_FRAMES:
                 raise ValueError(
                     f"frames through {len(captions)} sentences are from {len(captions)} to "
                     f"{MAX_FRAMES}, not {frames}"
                 )
             at = positions(frames, len(captions))
-        if any(not 0 <= t <= 1 for t in at):
-            raise ValueError(f"positions are from 0 to 1, not {list(at)}")
+        if not len(at) or any(not 0 <= t <= 1 for t in at):
+            raise ValueError(f"positions are numbers from 0 to 1, not {list(at)}")
         seeds = [0] if seed is None else _checked(seed)
+        if not seeds:
+            raise ValueError("there is no seed: give one, several, or None for z = 0")
         if epsilon_seed is not None:
             epsilon_seed = latents.check_seed(epsilon_seed)
         stops = self._noise(seeds, [epsilon_seed] * len(seeds), truncation)
@@ -368,7 +370,8 @@ def _checked(seeds: int | Sequence[int | None]) -> list[int | None]:
 
 def _broadcast(values: list, count: int, what: str) -> list:
     if len(values) not in (1, count):
+        wanted = "1" if count == 1 else f"1 or {count}"
         raise ValueError(
-            f"{len(values)} {what} do not pair off with {count} pictures: give 1 or {count}"
+            f"{len(values)} {what} do not pair off with {count} picture(s): give {wanted}"
         )
     return values * count if len(values) == 1 else values

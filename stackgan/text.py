@@ -51,6 +51,11 @@ def clean_caption(caption: str) -> str:
     return caption
 
 
+def first_line(error: Exception) -> str:
+    """What an exception says, in a line: its first, or its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
 class SentenceEncoder:
     """Captions to embeddings through sentence-transformers, loaded on first use, with a cache.
 
@@ -90,7 +95,8 @@ class SentenceEncoder:
             fresh = dict(zip(new, self._encode(new, progress), strict=True)) if new else {}
             rows = [fresh[c] if c in fresh else self._cache[c] for c in captions]
             for caption in dict.fromkeys(captions):
-                self._cache[caption] = fresh.get(caption, self._cache.get(caption))
+                if caption in fresh:  # a copy: a row would keep its whole batch alive
+                    self._cache[caption] = fresh[caption].clone()
                 self._cache.move_to_end(caption)
             while len(self._cache) > CACHED_CAPTIONS:
                 self._cache.popitem(last=False)
@@ -100,9 +106,9 @@ class SentenceEncoder:
         if self._model is None:
             try:
                 self._model = self._load()
-            except (ImportError, OSError) as error:
+            except Exception as error:  # of a library, a file or the network, each with its own
                 raise ValueError(
-                    f"the sentence encoder {self.name!r} cannot be loaded: {error}"
+                    f"the sentence encoder {self.name!r} cannot be loaded: {first_line(error)}"
                 ) from error
         embeddings = self._model.encode(
             captions, convert_to_tensor=True, show_progress_bar=progress, batch_size=64

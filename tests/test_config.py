@@ -19,6 +19,8 @@ def test_paper_size_has_the_paper_dimensions():
         ({"stages": 3}, "stages"),
         ({"resolution": 64}, "64"),
         ({"noise_dim": 0}, "noise_dim"),
+        ({"encoder": None}, "encoder must be a name"),
+        ({"text_in_stage2": "false"}, "text_in_stage2 must be true or false"),
         ({"stage2_width": 6}, "stage2_width"),
     ],
 )

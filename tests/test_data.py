@@ -37,7 +37,7 @@ def test_processes_share_one_batch(arrays):
 def test_the_system_is_told_which_photos_come_next(arrays, monkeypatch):
     data, told = PhotoData(arrays, 256), []
     monkeypatch.setattr(os, "posix_fadvise", lambda *advice: told.append(advice))
-    data.expect(2, 4, seed=1, rank=1, processes=2)
+    data.expect(8, 4, seed=1, rank=1, processes=2)
     file = (arrays / "photos.npy").read_bytes()
     photos = data.photos[data._epoch_order(8, 4, seed=1)[2:]]
     for (_, offset, length, advice), photo in zip(told, photos, strict=True):
@@ -52,6 +52,13 @@ def test_an_epoch_shows_every_training_photo_once(arrays):
     )
     assert sorted(seen.tolist()) == data.train.tolist()
     assert not set(data.validation.tolist()) & set(seen.tolist())
+
+
+def test_a_batch_of_another_size_goes_on_where_the_last_ended(arrays):
+    data = PhotoData(arrays, 64)
+    batch = data.batch(1, 4, start=2)
+    for embedding, photo in zip(batch.embeddings, data._epoch_order(2, 4, seed=0), strict=True):
+        assert (embedding == data.embeddings[photo].float()).all(1).any()
 
 
 @pytest.mark.parametrize("classes", [[0] * 11 + [1], [0, 1, 2] * 4, [5] * 12])

@@ -11,6 +11,7 @@ from running_app import ROOT
 
 REPOSITORY = "someone/stackgan-tiny"
 COMMIT = "0" * 39 + "1"
+CUT = b"a file whose second half never comes"
 LOAD = """
 import sys
 from stackgan import CheckpointError, StackGAN
@@ -54,7 +55,8 @@ def hub(tmp_path):
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if with_body:
-                self.wfile.write(body)
+                cut = file.name == "scorer.safetensors" and body == CUT
+                self.wfile.write(body[: len(body) // 2] if cut else body)
 
         def log_message(self, *_):
             pass
@@ -84,6 +86,11 @@ def test_a_repository_brings_weights_and_what_lies_beside_them(tiny_model, hub, 
     weight = tiny_model.stage1.to_rgb[0].weight.double().sum().item()
     assert weights == f"{tiny_model.config.noise_dim} {weight}"
     assert companions == "README.md known.safetensors b'known'"
+
+    # One that breaks off is not there either: none of them is needed to draw.
+    (folder / "scorer.safetensors").write_bytes(CUT)
+    assert loaded(REPOSITORY, address, tmp_path / "another home")[1] == companions
+    (folder / "scorer.safetensors").unlink()
 
     # Once fetched it loads without the network, as a Space does that starts again.
     offline = loaded(REPOSITORY, address, tmp_path / "home", HF_HUB_OFFLINE="1")

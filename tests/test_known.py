@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 from conftest import fake_encoder
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from stackgan import Pipeline, StackGAN
@@ -59,7 +60,13 @@ def test_captions_and_embeddings_pair_off():
 def test_other_files_are_refused(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     (tmp_path / "text.safetensors").write_text("no captions")
-    for name in ("other", "text", "missing"):
+    KnownCaptions("flowers", CAPTIONS, torch.eye(len(CAPTIONS)), 0.6).save(
+        tmp_path / "a.safetensors"
+    )
+    with safe_open(tmp_path / "a.safetensors", "pt") as file:
+        about = file.metadata()
+    save_file({"embeddings": torch.zeros(4)}, tmp_path / "flat.safetensors", about)
+    for name in ("other", "text", "missing", "flat"):
         with pytest.raises(ValueError, match=f"{name}.safetensors is no file of known captions"):
             KnownCaptions.load(tmp_path / f"{name}.safetensors")
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from conftest import TINY, fake_encoder
+from safetensors.torch import save_file
 from torch import nn
 
 from stackgan import Pipeline, matching
@@ -85,6 +86,9 @@ def test_a_scorer_of_another_encoder_or_none_is_refused(tmp_path):
     path = tmp_path / SCORER
     colour_scorer("another-encoder").save(path)
     with pytest.raises(ValueError, match="another-encoder embeddings"):
+        Matcher.load(path, TINY)
+    save_file({"a": torch.zeros(1)}, path, {"scorer": "[]"})
+    with pytest.raises(ValueError, match=f"{SCORER} is no file of train.scorer"):
         Matcher.load(path, TINY)
     path.write_text("damaged")
     with pytest.raises(ValueError, match=f"{SCORER} is no file of train.scorer"):

@@ -54,6 +54,13 @@ def test_an_up_block_learns_the_same_in_either_form(monkeypatch):
         torch.testing.assert_close(transposed, plain, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_batch_norm_in_another_precision_is_torchs_own(dtype):
+    norm = norms.BatchNorm2d(8).to(dtype)
+    x = torch.randn(3, 8, 4, 16, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(norm(x), torch.nn.BatchNorm2d(8).to(dtype)(x))
+
+
 @pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
 def test_batch_norm_of_few_channels_is_torchs(dtype, close):
     results = []

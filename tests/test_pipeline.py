@@ -127,7 +127,10 @@ def test_epsilon_is_held_along_a_path(pipeline):
         ({"captions": ["a red flower", " "]}, "sentence 2: the caption is empty"),
         ({"captions": ["a", "b", "c"], "frames": 2}, "3 sentences are from 3"),
         ({"captions": ["a", "b"], "at": [1.2]}, "positions"),
+        ({"captions": ["a", "b"], "at": []}, "positions"),
+        ({"captions": ["a", "b"], "frames": 4.5}, "not 4.5"),
         ({"captions": ["a", "b"], "seed": [1, -1]}, "seed"),
+        ({"captions": ["a", "b"], "seed": []}, "no seed"),
     ],
 )
 def test_a_path_that_cannot_be_is_explained(pipeline, arguments, words):
@@ -154,6 +157,10 @@ def test_progress_counts_sketches_where_they_are_the_pictures():
         ({"captions": ""}, "empty"),
         ({"captions": []}, "no caption"),
         ({"captions": "a flower", "seeds": -1}, "seed"),
+        (
+            {"captions": "a flower", "seeds": []},
+            r"0 seeds do not pair off with 1 picture\(s\): give 1$",
+        ),
         ({"captions": "a flower", "truncation": 9}, "truncation"),
     ],
 )

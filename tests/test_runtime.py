@@ -242,7 +242,7 @@ def test_the_environment_chooses_unless_the_caller_does(tiny_model, monkeypatch,
         load_engine(tiny_model)
 
 
-@pytest.mark.parametrize("bf16", [True, False])
+@pytest.mark.parametrize("bf16", [pytest.param(True, marks=native_bf16), False])
 def test_auto_takes_the_fastest_and_the_pipeline_never_asks(monkeypatch, bf16):
     monkeypatch.delenv("STACKGAN_ENGINE", raising=False)
     monkeypatch.setattr(runtime, "has_native_bf16", lambda device: bf16)

@@ -49,7 +49,9 @@ def test_wrong_dimension_names_both():
         encoder(["a flower"])
 
 
-@pytest.mark.parametrize("error", [OSError("no network"), ImportError("no such package")])
+@pytest.mark.parametrize(
+    "error", [OSError("no network"), ImportError("no such package"), Exception("peer closed")]
+)
 def test_an_encoder_that_cannot_be_loaded_is_told_in_words(error, capsys):
     def load():
         raise error

@@ -97,15 +97,23 @@ class PhotoData:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def batch(
-        self, step: int, size: int, seed: int = 0, rank: int = 0, processes: int = 1
+        self,
+        step: int,
+        size: int,
+        seed: int = 0,
+        rank: int = 0,
+        processes: int = 1,
+        start: int | None = None,
     ) -> Batch:
         """Part `rank` of batch number `step`: `size` photos, random crops and flips, their captions.
 
-        `size` counts all processes' parts together.
+        `size` counts all processes' parts together. `start`: how many photos were seen before,
+        step · size unless given; it is another number where the batch's size has changed.
         """
+        start = step * size if start is None else start
         share = size // processes
-        draw = torch.Generator().manual_seed(_mix(seed, step))
-        chosen = self._epoch_order(step * size, size, seed)
+        draw = torch.Generator().manual_seed(mix(seed, step))
+        chosen = self._epoch_order(start, size, seed)
         caption = (torch.rand(size, generator=draw) * self.counts[chosen]).long()
         other = self._mismatched(chosen, draw)
         other_caption = (torch.rand(size, generator=draw) * self.counts[other]).long()
@@ -125,9 +133,10 @@ class PhotoData:
         )
 
     def expect(
-        self, step: int, size: int, seed: int = 0, rank: int = 0, processes: int = 1
+        self, start: int, size: int, seed: int = 0, rank: int = 0, processes: int = 1
     ) -> None:
-        """Have the system read the photos of `batch` from the disk while something else computes.
+        """Have the system read the photos of the batch that begins after `start` photos from the
+        disk while something else computes.
 
         A map that is not yet in memory costs up to a tenth of a step at 256×256. No thread of ours
         does it: one that uses torch has a team of OpenMP threads of its own, more threads than cores
@@ -136,7 +145,7 @@ class PhotoData:
         if self._file is None:
             return
         share = size // processes
-        for photo in self._epoch_order(step * size, size, seed)[rank * share : (rank + 1) * share]:
+        for photo in self._epoch_order(start, size, seed)[rank * share : (rank + 1) * share]:
             offset = self._start + int(photo) * self._bytes
             os.posix_fadvise(self._file.fileno(), offset, self._bytes, os.POSIX_FADV_WILLNEED)
 
@@ -157,7 +166,7 @@ class PhotoData:
         while size > 0:
             epoch, offset = divmod(start, len(self.train))
             order = torch.randperm(
-                len(self.train), generator=torch.Generator().manual_seed(_mix(seed, epoch, salt=1))
+                len(self.train), generator=torch.Generator().manual_seed(mix(seed, epoch, salt=1))
             )
             part = order[offset : offset + size]
             chosen.append(self.train[part])
@@ -190,7 +199,7 @@ class PhotoData:
     def captions(self, folder: str | Path, split: str, count: int, seed: int = 0) -> list[dict]:
         """`count` photos of a split drawn at random: their index, and one caption each."""
         chosen = self.validation if split == "validation" and len(self.validation) else self.train
-        draw = torch.Generator().manual_seed(_mix(seed, 0, salt=2))
+        draw = torch.Generator().manual_seed(mix(seed, 0, salt=2))
         order = chosen[torch.randperm(len(chosen), generator=draw)]
         picks = [int(order[i % len(order)]) for i in range(count)]
         with (Path(folder) / "captions.jsonl").open(encoding="utf-8") as file:
@@ -232,6 +241,6 @@ def read_meta(folder: str | Path) -> dict:
     return meta
 
 
-def _mix(seed: int, number: int, salt: int = 0) -> int:
+def mix(seed: int, number: int, salt: int = 0) -> int:
     """One 63-bit generator seed out of a run's seed and a counter."""
     return int(np.random.SeedSequence([seed, number, salt]).generate_state(1, np.uint64)[0] >> 1)

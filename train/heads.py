@@ -17,7 +17,7 @@ def train_classifier(features: Tensor, classes: Tensor, steps: int = 60) -> tupl
     """Multinomial logistic regression: features (N, D) and class numbers (N,) → logits' network.
 
     Full-batch L-BFGS from zero, so the result is a function of the data. The second result is its
-    accuracy on every tenth photo of each class, which it has not seen.
+    accuracy on photos it has not seen: every tenth of each class, or of few the third.
     Raises ValueError when there are fewer than two classes.
     """
     names, labels = classes.unique(return_inverse=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from stackgan.known import KnownCaptions
 from stackgan.text import load_encoder
-from train.data import PhotoData, _mix
+from train.data import PhotoData, mix
 
 CAPTIONS = 4000  # with a byte a number and their words, 2 MB
 ALL_BUT = 0.001  # share of the validation split's captions that may be called far
@@ -60,7 +60,7 @@ def _named(row: dict) -> bool:
 
 def _spread(data: PhotoData, captions: list[list[str]], count: int) -> dict[str, tuple[int, int]]:
     """caption → (photo, its number): classes in turn, each photo once before any comes twice."""
-    draw = torch.Generator().manual_seed(_mix(0, 0, salt=7))
+    draw = torch.Generator().manual_seed(mix(0, 0, salt=7))
     order = data.train[torch.randperm(len(data.train), generator=draw)].tolist()
     seen: Counter[int] = Counter()
     turns = []

@@ -30,7 +30,7 @@ from stackgan.config import StackGANConfig
 from stackgan.discriminators import FeatureDiscriminator, MatchingDiscriminator
 from stackgan.model import CheckpointError, StackGAN
 from train.augment import augment
-from train.data import PhotoData, _mix
+from train.data import PhotoData, mix
 from train.files import save_model, write_atomically
 from train.losses import AdversarialLoss, r1_penalty
 from train.machine import choose_precision, hardware
@@ -100,6 +100,11 @@ class Trainer:
             raise ValueError(
                 f"batch {recipe.batch} does not divide among {self.processes} processes"
             )
+        if recipe.batch // self.processes < 2:
+            raise ValueError(
+                f"--batch {recipe.batch}: BatchNorm needs two photos or more in each of "
+                f"{self.processes} process(es)"
+            )
         self.stage, self.recipe, self.seed = stage, recipe, seed
         self.out = Path(out)
         self.precision = choose_precision(self.device) if precision == "auto" else precision
@@ -128,10 +133,10 @@ class Trainer:
         recipe, share = self.recipe, self.recipe.batch // self.processes
         rows = slice(self.rank * share, (self.rank + 1) * share)
         part = recipe.batch, self.seed, self.rank, self.processes
-        batch = self.data.batch(self.step, *part)
-        self.data.expect(self.step + 1, *part)
-        noise = torch.Generator().manual_seed(_mix(self.seed, self.step, salt=3))
-        local = torch.Generator().manual_seed(_mix(self.seed, self.step, salt=4 + self.rank))
+        batch = self.data.batch(self.step, *part, start=self.images)
+        self.data.expect(self.images + recipe.batch, *part)
+        noise = torch.Generator().manual_seed(mix(self.seed, self.step, salt=3))
+        local = torch.Generator().manual_seed(mix(self.seed, self.step, salt=4 + self.rank))
         photos = batch.photos.contiguous(memory_format=torch.channels_last)
         for optimizer in (self.g_optimizer, self.d_optimizer):
             for group in optimizer.param_groups:
@@ -355,7 +360,7 @@ class Trainer:
         config = config_of(source)
         part, differing = f"{self.stage.name}.", self._differing(config)
         width = f"{self.stage.name}_width"
-        wider = differing == [width] and getattr(config, width) < getattr(self.model.config, width)
+        wider = list(differing) == [width] and differing[width][0] < differing[width][1]
         try:
             for network, name in ((self.model, "model"), (self.average, "average")):
                 trained = {
@@ -370,8 +375,7 @@ class Trainer:
                 ours.load_state_dict(trained)
         except RuntimeError as error:
             there_and_here = (
-                f"{name} {getattr(config, name)} there, {getattr(self.model.config, name)} here"
-                for name in differing
+                f"{name} {theirs} there, {ours} here" for name, (theirs, ours) in differing.items()
             )
             raise ValueError(
                 f"{source} cannot be begun with, because its networks are others: "
@@ -383,15 +387,22 @@ class Trainer:
             self.discriminator.load_state_dict(theirs)
         return fits
 
-    def _differing(self, config: StackGANConfig) -> list[str]:
-        """Names of what in another's configuration makes this stage's generator a different one."""
+    def _differing(self, config: StackGANConfig) -> dict[str, tuple]:
+        """What in another's configuration makes this stage's generator a different one: name →
+        (theirs, ours)."""
         beside = {"stages", "discriminator_width", "discriminator_text_dim"}
-        beside.add({"stage1": "stage2_width", "stage2": "stage1_width"}[self.stage.name])
         ours = self.model.config
         if self.stage.name == "stage1":
+            beside |= {"stage2_width", "text_in_stage2"}
             ours, config = ours.stage1_alone(), config.stage1_alone()
-        theirs = asdict(config)
-        return [n for n, value in asdict(ours).items() if n not in beside and theirs[n] != value]
+        else:
+            beside |= {"stage1_width", "noise_dim"}
+        theirs, ours = asdict(config), asdict(ours)
+        return {
+            n: (value, ours[n])
+            for n, value in theirs.items()
+            if n not in beside and ours[n] != value
+        }
 
     def _state(self) -> dict:
         return {

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stackgan.text import clean_caption
-from train.data import DataError, PhotoData, _mix, class_names
+from train.data import DataError, PhotoData, class_names, mix
 from train.prepare import NAMED
 from train.sources import Report, _captions, _lines
 
@@ -103,7 +103,7 @@ def name_texts(
 def _in_turn(sizes: list[int], count: int, seed: int) -> list[tuple[int, int]]:
     """`count` pairs (group, number of one of its sizes[group] members), all groups in turn."""
     order = torch.randperm(
-        len(sizes), generator=torch.Generator().manual_seed(_mix(seed, 0, salt=5))
+        len(sizes), generator=torch.Generator().manual_seed(mix(seed, 0, salt=5))
     ).tolist()
     rounds = (divmod(i, len(sizes)) for i in range(count))
     return [(order[place], turn % sizes[order[place]]) for turn, place in rounds]

@@ -20,6 +20,7 @@ import torch
 from stackgan.model import StackGAN
 from stackgan.runtime.plain import Engine, PlainEngine, has_native_bf16
 from stackgan.runtime.torch_engine import TorchEngine
+from stackgan.text import first_line
 
 __all__ = ["ENGINES", "Engine", "available_engines", "has_native_bf16", "load_engine"]
 
@@ -60,7 +61,7 @@ def load_engine(model: StackGAN, name: str = "auto", device: torch.device | str 
         except Exception as error:
             if name == "torch":
                 raise
-            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}"
+            reason = f"{type(error).__name__}: {first_line(error)}"
         if reason is None:
             engine = candidate
             break
@@ -75,7 +76,7 @@ def _fastest_first(model: StackGAN, device: torch.device | str) -> list[Callable
     PyTorch's packed convolutions are ahead of OpenVINO on two threads, at every batch (the README's
     table), in fp32 by less. On one thread OpenVINO may win; STACKGAN_ENGINE=openvino asks for it.
     """
-    half = [lambda: TorchEngine(model, device)] if has_native_bf16(device) else []
+    half = [lambda: TorchEngine(model, device, torch.bfloat16)] if has_native_bf16(device) else []
     openvino = "openvino" in available_engines(device)
     return [
         *half,

@@ -15,7 +15,7 @@ from stackgan.model import StackGAN
 class Engine(Protocol):
     """What the pipeline runs: two functions over CPU tensors in single precision.
 
-    An engine serves one caller at a time, and leaves the model it was made from as it was.
+    It may be called from several threads, and leaves the model it was made from as it was.
     """
 
     name: str  # "plain", "torch" or "openvino"
@@ -25,7 +25,7 @@ class Engine(Protocol):
         """Embeddings (N, E) as the encoder gave them, z (N, N_z), ε (N, N_g) → (N, 3, W₀, H₀)."""
 
     def refine(self, sketches: Tensor, embeddings: Tensor, epsilon: Tensor | None) -> Tensor:
-        """Sketches (N, 3, 64, 64), embeddings (N, E), ε (N, N_g) → pictures (N, 3, W, H)."""
+        """Sketches (N, 3, W₀, H₀), embeddings (N, E), ε (N, N_g) → pictures (N, 3, W, H)."""
 
 
 class PlainEngine:
