@@ -43,8 +43,8 @@ PAIRS = {
     "flowers": [
         ("a flower with red petals", "a flower with yellow petals"),
         ("a white flower with thin petals", "a round purple flower"),
-        ("a sunflower", "an oxeye daisy", "a water lily"),
         ("a pink rose", "a red rose"),
+        ("a sunflower", "an oxeye daisy", "a water lily"),
     ],
     "birds": [
         ("a red bird with black wings", "a blue bird"),
