@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from conftest import FAST, fake_encoder, lively, run1, run2
@@ -298,6 +299,24 @@ def test_ema_halves_at_its_half_life():
     for _ in range(10):
         ema_update(average, model, 0.5 ** (1 / 10))
     torch.testing.assert_close(average.weight, (start + model.weight) / 2)
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_the_average_has_batchnorm_statistics_of_its_own(arrays, stage1_run, tmp_path, stage):
+    """Those of other weights would show: with its own, BatchNorm takes back a layer's scale."""
+    trainer = make_trainer(arrays, stage1_run, tmp_path, stage)
+    trainer.train_step()
+    other = {k: v.clone() for k, v in trainer.model.named_buffers() if "running" in k}
+    trainer.measure_statistics()
+    before = np.asarray(trainer.samples(8), dtype=float)
+    layer = {1: "stage1.seed_map.0.weight", 2: "stage2.join.0.weight"}[stage]
+    trainer.average.get_parameter(layer).mul_(3)
+    assert abs(np.asarray(trainer.samples(8)) - before).max() > 8  # of 255: not yet its own
+    trainer.measure_statistics()
+    assert abs(np.asarray(trainer.samples(8)) - before).max() <= 1
+    assert not any(module.training for module in trainer.average.modules())
+    for name, buffer in trainer.model.named_buffers():  # the learning generator keeps its own
+        assert name not in other or torch.equal(buffer, other[name])
 
 
 def test_ema_forgets_sooner_in_the_beginning():
