@@ -15,10 +15,11 @@ from typing import Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from stackgan.config import StackGANConfig
+from stackgan.images import shrink
 from stackgan.layers import DownBlock, initialize_weights
+from stackgan.norms import spectral_norm
 
 
 class FeaturePyramid(Protocol):
@@ -252,7 +253,7 @@ def _resize(images: Tensor, size: int) -> Tensor:
         return images
     # A box average when shrinking by a whole factor: exact, and cheaper than antialiasing.
     if images.shape[-1] % size == 0:
-        return F.avg_pool2d(images, images.shape[-1] // size)
+        return shrink(images, size)
     return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import zlib
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -14,12 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 METADATA_KEY = "stackgan"  # the PNG text chunk that holds a picture's settings as JSON
 ANIMATIONS = (".gif", ".webp", ".mp4")
+SHRUNK = 48  # numbers in a row's vectors in `shrink`; longer ones make its kernel mostly zeros
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -37,6 +40,30 @@ def from_pictures(pictures: Sequence[Image.Image]) -> Tensor:
     """N pictures of one size → (N, 3, H, W) in [−1, 1]: the inverse of `to_pictures`."""
     arrays = np.stack([np.asarray(picture.convert("RGB")) for picture in pictures])
     return torch.from_numpy(arrays).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def shrink(images: Tensor, side: int) -> Tensor:
+    """(N, C, H, W) → (N, C, side, side) by box average; H = W, a multiple of side.
+
+    F.avg_pool2d to rounding. On a CPU and channels last, that goes through a pixel's three channels
+    one by one. Yet in memory rows of pixels are also rows of longer vectors, of several pixels each,
+    and over those the average is a convolution: a tenth of the time, gradient included.
+    """
+    n, channels, _, width = images.shape
+    factor = width // side
+    if factor == 1:
+        return images
+    if images.device.type != "cpu" or not images.is_contiguous(memory_format=torch.channels_last):
+        return F.avg_pool2d(images, factor)
+    # As many averages side by side as fit a row and SHRUNK numbers.
+    at_once = math.gcd(side, max(1, SHRUNK // (channels * factor)))
+    box = torch.full((1, factor), 1 / factor**2)
+    kernel = torch.kron(torch.eye(at_once), torch.kron(box, torch.eye(channels)))
+    kernel = kernel.to(images.dtype)[:, :, None, None].repeat(1, 1, factor, 1)
+    rows = images.permute(0, 2, 3, 1).view(n, width, side // at_once, kernel.shape[1])
+    with torch.autocast("cpu", enabled=False):
+        shrunk = F.conv2d(rows.permute(0, 3, 1, 2), kernel, stride=(factor, 1))
+    return shrunk.permute(0, 2, 3, 1).reshape(n, side, side, channels).permute(0, 3, 1, 2)
 
 
 def grid(images: Tensor, columns: int, padding: int = 2) -> Image.Image:

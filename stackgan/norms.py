@@ -1,15 +1,18 @@
-"""BatchNorm for maps of few channels, which torch's CPU kernels take five times too long for.
+"""Normalisations of torch's, in fewer passes over memory: BatchNorm of narrow maps, spectral norm.
 
-They step through a pixel's channels a vector at a time, and below a vector's width one by one. Yet
-in memory a channels-last map (N, C, H, W) is also one of (N, kC, H, W / k), whose channels are the
-map's own k times over: taken so, the same kernels run at full width.
+torch's CPU kernels of BatchNorm step through a pixel's channels a vector at a time, and below a
+vector's width one by one, which takes five times too long. Yet in memory a channels-last map
+(N, C, H, W) is also one of (N, kC, H, W / k), whose channels are the map's own k times over: taken
+so, the same kernels run at full width.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.utils import parametrize
 
 FEW = 16  # channels; from here on there is nothing to gain
 WIDE = 64  # channels that fewer are read as
@@ -126,3 +129,78 @@ def _widen(x: Tensor) -> Tensor:
     """(N, C, H, W), channels last → (N, WIDE, H, W · C / WIDE), the same memory."""
     n, _, height, _ = x.shape
     return x.permute(0, 2, 3, 1).view(n, height, -1, WIDE).permute(0, 3, 1, 2)
+
+
+class SpectralNorm(nn.Module):
+    """Parametrization W → W / σ, σ its largest singular value (Miyato et al. 2018).
+
+    W of any shape (O, …) is taken as the matrix (O, rest). One step of power iteration a call while
+    W learns; none in eval mode, or while W is frozen. As torch.nn.utils.parametrizations has it, to
+    rounding, in half its passes over W: it keeps u alone, takes σ from the iteration itself, reads
+    W in the order of its memory, and answers in autocast's precision.
+    """
+
+    STEPS_AT_FIRST = 15
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        u = torch.randn(len(weight), dtype=weight.dtype, device=weight.device)
+        self.register_buffer("u", F.normalize(u, dim=0))
+        with torch.no_grad():
+            for _ in range(self.STEPS_AT_FIRST):
+                self.u.copy_(_singular(weight, self.u)[0])
+
+    def forward(self, weight: Tensor) -> Tensor:
+        learns = self.training and weight.requires_grad
+        with torch.no_grad():
+            left, right, sigma = _singular(weight, self.u, iterate=learns)
+            if learns:
+                self.u.copy_(left)
+        kind = weight.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+        return _Normalized.apply(weight, left, right, sigma, dtype)
+
+
+def spectral_norm(layer: nn.Module) -> nn.Module:
+    """The layer, its weight divided by its largest singular value from now on."""
+    return parametrize.register_parametrization(layer, "weight", SpectralNorm(layer.weight))
+
+
+class _Normalized(torch.autograd.Function):
+    """W / σ for σ = uᵀWv, u and v held: the gradient is (g − ⟨g, W / σ⟩ · u vᵀ) / σ."""
+
+    @staticmethod
+    def forward(
+        ctx, weight: Tensor, left: Tensor, right: Tensor, sigma: Tensor, dtype: torch.dtype
+    ) -> Tensor:
+        ctx.save_for_backward(weight, left, right, sigma)
+        return (weight / sigma).to(dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        weight, left, right, sigma = ctx.saved_tensors
+        of_weight = torch.empty_like(weight).copy_(gradient).div_(sigma)
+        along = torch.dot(_matrix(of_weight).flatten(), _matrix(weight).flatten()) / sigma
+        _matrix(of_weight).addr_(left * -along, right)
+        return of_weight, None, None, None, None
+
+
+def _singular(weight: Tensor, u: Tensor, iterate: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """(u, v, σ) with σ = uᵀWv: after a step of power iteration from u, or of u as it is."""
+    matrix = _matrix(weight)
+    right = torch.mv(matrix.T, u)
+    if not iterate:
+        sigma = right.norm().clamp_min(1e-12)
+        return u, right / sigma, sigma
+    right = F.normalize(right, dim=0)
+    left = torch.mv(matrix, right)
+    sigma = left.norm().clamp_min(1e-12)
+    return left / sigma, right, sigma
+
+
+def _matrix(weight: Tensor) -> Tensor:
+    """(O, …) → (O, rest), columns in the order of memory: the same values, not copied."""
+    if weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last):
+        weight = weight.permute(0, 2, 3, 1)
+    return weight.reshape(len(weight), -1)

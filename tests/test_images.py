@@ -16,6 +16,19 @@ def test_values_out_of_range_are_clamped_not_wrapped():
     assert images.to_uint8(torch.tensor([-9.0, 9.0])).tolist() == [0, 255]
 
 
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize(("was", "side"), [(256, 128), (64, 16), (12, 3), (32, 1), (8, 8)])
+def test_shrunk_is_the_box_average_and_so_is_its_gradient(was, side, layout):
+    x = torch.randn(2, 3, was, was).to(memory_format=layout).requires_grad_()
+    small, expected = images.shrink(x, side), torch.nn.functional.avg_pool2d(x, was // side)
+    torch.testing.assert_close(small, expected)
+    wanted = torch.randn(2, 3, side, side)
+    gradients = [torch.autograd.grad(y, x, wanted)[0] for y in (small, expected)]
+    torch.testing.assert_close(*gradients)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert images.shrink(x, side).dtype == torch.float32
+
+
 def test_png_carries_its_settings(tmp_path):
     settings = {"caption": "a “red” flower, ünïcode", "seed": 7}
     images.save_png(Image.new("RGB", (4, 4)), tmp_path / "a.png", settings)

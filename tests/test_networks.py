@@ -81,6 +81,41 @@ def test_batch_norm_of_few_channels_is_torchs(dtype, close):
         torch.testing.assert_close(widened, plain, rtol=close, atol=close)
 
 
+@pytest.mark.parametrize("last", [False, True], ids=["contiguous", "channels last"])
+def test_spectral_norm_is_torchs(last):
+    generator = torch.Generator().manual_seed(4)
+    weight = torch.randn(5, 3, 2, 4, generator=generator)
+    x, wanted = (torch.randn(*shape, generator=generator) for shape in [(2, 3, 6, 8), (2, 5, 5, 5)])
+    results = []
+    for wrap in (norms.spectral_norm, torch.nn.utils.parametrizations.spectral_norm):
+        conv = torch.nn.Conv2d(3, 5, (2, 4), bias=False)
+        conv.weight = torch.nn.Parameter(weight.clone())
+        conv = wrap(conv.to(memory_format=torch.channels_last) if last else conv)
+        for _ in range(500):  # until both have the singular vectors
+            conv(x)
+        conv(x).backward(wanted)
+        of_weight = conv.parametrizations.weight.original.grad
+        results.append([conv.weight, of_weight, conv.eval().weight])
+    for ours, torchs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, torchs)
+    largest = torch.linalg.matrix_norm(results[0][0].flatten(1), 2)
+    torch.testing.assert_close(largest, torch.ones(()))
+
+
+def test_spectral_norm_iterates_while_its_weight_learns():
+    linear = norms.spectral_norm(torch.nn.Linear(6, 4))
+    [of_weight] = linear.parametrizations.weight
+    linear.parametrizations.weight.original.data.copy_(torch.randn(4, 6))
+    before = of_weight.u.clone()
+    linear.eval()(torch.zeros(1, 6))
+    linear.train().requires_grad_(False)(torch.zeros(1, 6))
+    assert torch.equal(of_weight.u, before)
+    linear.requires_grad_(True)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert linear.weight.dtype == torch.bfloat16
+    assert not torch.equal(of_weight.u, before)
+
+
 def test_sizes_count_their_parameters():
     """Golden figures: any change of the architecture changes them."""
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from stackgan.images import shrink
 from train.prepare import FORMAT
 
 
@@ -194,7 +194,7 @@ class PhotoData:
         flips = flips.to(self.device)
         pixels[flips] = pixels[flips].flip(2)
         images = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        return F.avg_pool2d(images, self.factor) if self.factor > 1 else images
+        return shrink(images, self.resolution)
 
     def captions(self, folder: str | Path, split: str, count: int, seed: int = 0) -> list[dict]:
         """`count` photos of a split drawn at random: their index, and one caption each."""

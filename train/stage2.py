@@ -60,17 +60,19 @@ class Stage2:
             drawn = model.stage1(
                 embeddings[pairs:], z[pairs:].to(device), epsilon1[pairs:].to(device)
             )
-            shrunk = shrink(photos[:pairs])
+            shrunk = images.shrink(photos[:pairs], config.sketch_resolution)
             sketches = torch.cat([shrunk, drawn.pictures.to(shrunk.dtype)])
         drawing = model.stage2(sketches, embeddings, epsilon2.to(device))
         distance = torch.zeros((), device=device)
+        # Split, for the gradient of a slice is a batch of zeros in another memory format.
+        sizes = [size for size in (pairs, len(sketches) - pairs) if size]
+        parts = [part.float() for part in drawing.pictures.split(sizes)]
         if pairs and recipe.pair_weight:
-            distance = distance + recipe.pair_weight * F.l1_loss(
-                drawing.pictures[:pairs].float(), photos[:pairs]
-            )
+            distance = distance + recipe.pair_weight * F.l1_loss(parts[0], photos[:pairs])
         if recipe.consistency_weight:
+            layout = torch.cat([images.shrink(part, LAYOUT_SIDE) for part in parts])
             distance = distance + recipe.consistency_weight * F.l1_loss(
-                shrink(drawing.pictures.float(), LAYOUT_SIDE), shrink(sketches.float(), LAYOUT_SIDE)
+                layout, images.shrink(sketches.float(), LAYOUT_SIDE)
             )
         return Drawn(drawing.pictures, embeddings, drawing.mu, drawing.log_variance, distance)
 
@@ -83,11 +85,6 @@ class Stage2:
             for s, e in zip(sketches.split(8), embeddings.split(8), strict=True)
         ]
         return images.stages_grid(sketches, torch.cat(pictures))
-
-
-def shrink(pictures: Tensor, side: int = 64) -> Tensor:
-    """(N, 3, H, W) → (N, 3, side, side) by box average, as the small photographs were made."""
-    return F.avg_pool2d(pictures, pictures.shape[-1] // side)
 
 
 def main(argv: list[str] | None = None) -> int:
