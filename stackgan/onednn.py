@@ -1,4 +1,4 @@
-"""oneDNN's fused convolutions, which torch keeps for its compiler: packed weights, ReLU inside.
+"""oneDNN's fused operations, which torch keeps for its compiler: packed weights, ReLU inside.
 
 Here and nowhere else, because torch promises nothing about these operators: whoever uses them asks
 `is_available` first, and has another way.
@@ -23,8 +23,12 @@ def is_available(dtype: torch.dtype = torch.float32) -> bool:
     try:
         shapes = (1, 2, 4, 4), (2, 2, 3, 3), (2,)
         x, weight, bias = (torch.ones(shape, dtype=dtype) for shape in shapes)
-        packed = pack(weight, 1, 1)
-        return torch.equal(convolution(x, packed, bias, 1, 1), F.conv2d(x, weight, bias, 1, 1))
+        convolved = convolution(x, pack(weight, 1, 1), bias, 1, 1)
+        rows, matrix = x.flatten(0, 2), weight.flatten(1)[:, :4].contiguous()
+        multiplied = linear(rows, pack_linear(matrix), bias)
+        return torch.equal(convolved, F.conv2d(x, weight, bias, 1, 1)) and torch.equal(
+            multiplied, F.linear(rows, matrix, bias)
+        )
     except (RuntimeError, AttributeError):
         return False
 
@@ -73,3 +77,13 @@ def transposed_convolution(
     return torch.ops.mkldnn._convolution_transpose_pointwise(
         x, packed, bias, [padding] * 2, [0, 0], [stride] * 2, ONES, 1, act, [], ""
     )
+
+
+def pack_linear(weight: Tensor) -> Tensor:
+    """A linear layer's weight (O, I) in the layout that oneDNN likes best for it."""
+    return torch.ops.mkldnn._reorder_linear_weight(weight, None)
+
+
+def linear(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
+    """x (…, I) → (…, O)."""
+    return torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")

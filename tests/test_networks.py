@@ -40,18 +40,20 @@ def test_every_variant_draws_and_learns(config):
     assert without == []
 
 
-def test_an_up_block_learns_the_same_in_either_form(monkeypatch):
+@pytest.mark.parametrize(("transposed", "gathered"), [(6, 0), (0, 35)])
+def test_an_up_block_learns_the_same_in_every_form(transposed, gathered, monkeypatch):
     block, x = layers.UpBlock(6, 4), torch.randn(2, 6, 5, 7)
     results = []
-    for most in (0, 6):  # enlarged and convolved, then as one transposed convolution
-        monkeypatch.setattr(layers, "TRANSPOSED_UP_TO", most)
+    for forms in (0, 0), (transposed, gathered):  # the enlarged one first
+        monkeypatch.setattr(layers, "TRANSPOSED_UP_TO", forms[0])
+        monkeypatch.setattr(layers, "GATHERED_UP_TO", forms[1])
         one, seen = copy.deepcopy(block), x.clone().requires_grad_(True)
         y = one(seen)
         y.square().mul(torch.arange(y.numel()).view_as(y)).mean().backward()
         results.append([y, seen.grad, *(p.grad for p in one.parameters())])
         results[-1] += [buffer.float() for buffer in one.buffers()]
-    for plain, transposed in zip(*results, strict=True):
-        torch.testing.assert_close(transposed, plain, rtol=1e-4, atol=1e-4)
+    for enlarged, other in zip(*results, strict=True):
+        torch.testing.assert_close(other, enlarged, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])

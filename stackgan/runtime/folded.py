@@ -5,7 +5,8 @@ The same functions as stackgan.generators, exactly, in fewer operations:
 * BatchNorm, now affine, is part of the convolution or linear layer before it, and the embedding's
   statistics are part of the layer that makes μ and σ.
 * Nearest ×2 followed by a 3×3 convolution is one 4×4 convolution transposed with stride 2: in both,
-  each output pixel sees a 2×2 neighbourhood, so 4 multiply-adds do instead of 9.
+  each output pixel sees a 2×2 neighbourhood, so 4 multiply-adds do instead of 9. On small maps it is
+  a matrix product and a sum instead, in 2¼; see `layers.gathered`.
 * ĉ, replicated over Stage-II's 16×16 map, is convolved by one matrix product; see `TextMap`.
 """
 
@@ -21,7 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from stackgan import onednn
 from stackgan.conditioning import ConditioningAugmentation, EmbeddingNorm
 from stackgan.generators import Stage1Generator, Stage2Generator
-from stackgan.layers import enlarging_kernel
+from stackgan.layers import GATHERED_UP_TO, enlarging_kernel, gather, taps
 
 # Taps that fall inside the map on its first, its inner and its last row; the others meet zeros.
 INSIDE = torch.tensor([[0.0, 1, 1], [1, 1, 1], [1, 1, 0]])
@@ -30,8 +31,7 @@ INSIDE = torch.tensor([[0.0, 1, 1], [1, 1, 1], [1, 1, 0]])
 class Convolution(nn.Module):
     """y = act(conv(x) + added): a convolution, plain or transposed, and what follows it.
 
-    `pack()` stores the weights in oneDNN's own layout and runs sum and ReLU inside its kernel; then
-    dtype and device are final.
+    `pack()` stores the weights in oneDNN's own layout and runs sum and ReLU inside its kernel.
     """
 
     def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d, relu: bool = True):
@@ -43,7 +43,6 @@ class Convolution(nn.Module):
         self.packed = False
 
     def pack(self) -> None:
-        """Only where `onednn.is_available`."""
         pack = onednn.pack_transposed if self.transposed else onednn.pack
         weight = pack(self.weight, self.padding, self.stride)
         self.weight = nn.Parameter(weight, requires_grad=False)
@@ -62,6 +61,39 @@ class Convolution(nn.Module):
         if added is not None:
             y += added
         return y.relu_() if self.relu else y
+
+
+class Linear(nn.Module):
+    """y = x Wᵀ + b, for a weight (O, I) and a bias (O,), with a `pack()` like Convolution's."""
+
+    def __init__(self, weight: Tensor, bias: Tensor):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(weight.contiguous()), nn.Parameter(bias)
+        self.packed = False
+
+    def pack(self) -> None:
+        self.weight = nn.Parameter(onednn.pack_linear(self.weight), requires_grad=False)
+        self.packed = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (onednn.linear if self.packed else F.linear)(x, self.weight, self.bias)
+
+
+class GatheredUp(nn.Module):
+    """Nearest ×2, 3×3 convolution and ReLU of a small map by way of `layers.gathered`."""
+
+    def __init__(self, conv: nn.Conv2d, size: int):
+        """`size`: H = W of the map."""
+        super().__init__()
+        bias = conv.bias.new_zeros(9, conv.out_channels)
+        bias[4] = conv.bias  # of the middle tap, which every pixel of the result has once
+        self.linear = Linear(taps(conv.weight), bias.flatten())
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (N, C, H, W) → (N, C′, 2H, 2W)."""
+        products = self.linear(x.permute(0, 2, 3, 1).flatten(1, 2))  # (N, H·W, 9·C′)
+        return gather(products, self.size, self.size).relu_()
 
 
 class TextMap(nn.Module):
@@ -97,10 +129,8 @@ class FoldedStage1(nn.Module):
         seed_map = fuse_linear_bn_eval(stage.seed_map[0], stage.seed_map[1])
         # Rows in the order (y, x, channel): its result is a channels_last map as it stands.
         rows = torch.arange(seed_map.out_features).view(-1, 4, 4).permute(1, 2, 0).flatten()
-        seed_map.weight = nn.Parameter(seed_map.weight[rows].contiguous())
-        seed_map.bias = nn.Parameter(seed_map.bias[rows].contiguous())
-        self.seed_map = seed_map
-        self.up = nn.Sequential(*(fold_up(block) for block in stage.up))
+        self.seed_map = Linear(seed_map.weight[rows], seed_map.bias[rows])
+        self.up = nn.Sequential(*(fold_up(block, 4 << i) for i, block in enumerate(stage.up)))
         self.to_rgb = to_rgb(stage.to_rgb)
 
     def forward(self, embeddings: Tensor, z: Tensor, epsilon: Tensor | None) -> Tensor:
@@ -138,7 +168,7 @@ class FoldedStage2(nn.Module):
                 Convolution(fuse_conv_bn_eval(conv1, norm1)),
                 Convolution(fuse_conv_bn_eval(conv2, norm2)),
             ]
-        self.up = nn.Sequential(*(fold_up(block) for block in stage.up))
+        self.up = nn.Sequential(*(fold_up(block, 16 << i) for i, block in enumerate(stage.up)))
         self.to_rgb = to_rgb(stage.to_rgb)
 
     def forward(self, sketches: Tensor, embeddings: Tensor, epsilon: Tensor | None) -> Tensor:
@@ -154,6 +184,16 @@ class FoldedStage2(nn.Module):
         return finish(self.to_rgb(self.up(x)))
 
 
+def pack(network: nn.Module) -> None:
+    """Have oneDNN's fused kernels run the network; then its dtype and device are final.
+
+    Only on a CPU, and where `onednn.is_available`.
+    """
+    for module in network.modules():
+        if isinstance(module, Convolution | Linear):
+            module.pack()
+
+
 def fold_statistics(
     norm: EmbeddingNorm, conditioning: ConditioningAugmentation
 ) -> ConditioningAugmentation:
@@ -165,10 +205,11 @@ def fold_statistics(
     return folded
 
 
-def fold_up(block: nn.Sequential) -> Convolution:
-    """An UpBlock as one transposed convolution and ReLU."""
+def fold_up(block: nn.Sequential, size: int) -> Convolution | GatheredUp:
+    """An UpBlock, of a map of size × size, as one operation and ReLU."""
     _, conv, norm, _ = block
-    return Convolution(enlarging(fuse_conv_bn_eval(conv, norm)))
+    conv = fuse_conv_bn_eval(conv, norm)
+    return GatheredUp(conv, size) if size**2 <= GATHERED_UP_TO else Convolution(enlarging(conv))
 
 
 def enlarging(conv: nn.Conv2d) -> nn.ConvTranspose2d:

@@ -14,8 +14,16 @@ import torch
 from openvino import opset13 as op
 from torch import Tensor, nn
 
+from stackgan.layers import gathering
 from stackgan.model import StackGAN
-from stackgan.runtime.folded import Convolution, FoldedStage1, FoldedStage2, TextMap
+from stackgan.runtime.folded import (
+    Convolution,
+    FoldedStage1,
+    FoldedStage2,
+    GatheredUp,
+    Linear,
+    TextMap,
+)
 from stackgan.runtime.plain import has_native_bf16
 
 
@@ -70,7 +78,7 @@ class OpenVINOEngine:
 
 def stage1_graph(stage: FoldedStage1) -> ov.Model:
     """[ĉ₀, z] (N, N_g + N_z) → sketches (N, 3, W₀, H₀)."""
-    inputs = op.parameter([-1, stage.seed_map.in_features], np.float32)
+    inputs = op.parameter([-1, stage.seed_map.weight.shape[1]], np.float32)
     x = op.relu(op.add(matmul(inputs, stage.seed_map), constant(stage.seed_map.bias)))
     x = op.reshape(x, np.array([0, 4, 4, -1]), special_zero=True)
     x = op.transpose(x, np.array([0, 3, 1, 2]))
@@ -95,7 +103,7 @@ def stage2_graph(stage: FoldedStage2) -> ov.Model:
 def tail(x: ov.Node, stage: FoldedStage1 | FoldedStage2) -> ov.Node:
     """Up-sampling blocks and the last convolution, with its tanh."""
     for layer in stage.up:
-        x = convolution(x, layer)
+        x = gathered(x, layer) if isinstance(layer, GatheredUp) else convolution(x, layer)
     return op.tanh(convolution(x, stage.to_rgb))
 
 
@@ -117,6 +125,17 @@ def convolution(x: ov.Node, layer: Convolution, added: ov.Node | None = None) ->
     return op.relu(x) if layer.relu else x
 
 
+def gathered(x: ov.Node, layer: GatheredUp) -> ov.Node:
+    """What `GatheredUp.forward` does."""
+    pixels = op.transpose(x, np.array([0, 2, 3, 1]))
+    products = op.add(matmul(pixels, layer.linear), constant(layer.linear.bias))  # (N, H, W, 9·C′)
+    products = op.reshape(products, np.array([0, 9 * layer.size**2, -1]), special_zero=True)
+    which = constant(gathering(layer.size, layer.size))
+    sums = op.relu(op.matmul(which, products, transpose_a=False, transpose_b=False))
+    shape = np.array([0, 2 * layer.size, 2 * layer.size, -1])
+    return op.transpose(op.reshape(sums, shape, special_zero=True), np.array([0, 3, 1, 2]))
+
+
 def text_map(condition: ov.Node, layer: TextMap) -> ov.Node:
     """What `TextMap.forward` does."""
     sums = op.reshape(matmul(condition, layer.linear), np.array([0, 9, -1]), special_zero=True)
@@ -125,7 +144,7 @@ def text_map(condition: ov.Node, layer: TextMap) -> ov.Node:
     return op.transpose(op.reshape(pixels, shape, special_zero=True), np.array([0, 3, 1, 2]))
 
 
-def matmul(x: ov.Node, linear: nn.Linear) -> ov.Node:
+def matmul(x: ov.Node, linear: nn.Linear | Linear) -> ov.Node:
     return op.matmul(x, constant(linear.weight), transpose_a=False, transpose_b=True)
 
 

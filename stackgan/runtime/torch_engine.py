@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from stackgan import onednn
 from stackgan.conditioning import ConditioningAugmentation
 from stackgan.model import StackGAN
-from stackgan.runtime.folded import Convolution, FoldedStage1, FoldedStage2
+from stackgan.runtime.folded import FoldedStage1, FoldedStage2, pack
 from stackgan.runtime.plain import has_native_bf16, moved
 
 
@@ -47,7 +47,5 @@ class TorchEngine:
             if not isinstance(child, ConditioningAugmentation):
                 child.to(self.dtype, memory_format=torch.channels_last)
         if self.device.type == "cpu" and onednn.is_available(self.dtype):
-            for module in network.modules():
-                if isinstance(module, Convolution):
-                    module.pack()
+            pack(network)
         return network
