@@ -53,7 +53,7 @@ class ConditioningAugmentation(nn.Module):
             mu = self.linear(embeddings).float()
             return mu, torch.full_like(mu, -torch.inf)
         mu, raw = self.linear(embeddings).float().chunk(2, dim=1)  # (N, N_g) twice
-        return mu, LOG_VARIANCE_BOUND * torch.tanh(raw / LOG_VARIANCE_BOUND)
+        return mu, bounded(raw)
 
     def forward(
         self, embeddings: Tensor, epsilon: Tensor | None = None
@@ -63,6 +63,11 @@ class ConditioningAugmentation(nn.Module):
         if epsilon is None or not self.augment:
             return mu, mu, log_variance
         return mu + torch.exp(0.5 * log_variance) * epsilon, mu, log_variance
+
+
+def bounded(raw: Tensor) -> Tensor:
+    """What the layer gives for log σ² → log σ², between −8 and 8."""
+    return LOG_VARIANCE_BOUND * torch.tanh(raw / LOG_VARIANCE_BOUND)
 
 
 def kl_divergence(mu: Tensor, log_variance: Tensor) -> Tensor:

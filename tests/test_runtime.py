@@ -21,7 +21,7 @@ from stackgan.conditioning import ConditioningAugmentation, EmbeddingNorm
 from stackgan.layers import UpBlock
 from stackgan.model import bundled
 from stackgan.runtime import available_engines, has_native_bf16, load_engine
-from stackgan.runtime.folded import TextMap, fold_statistics, fold_up, pack
+from stackgan.runtime.folded import Condition, TextMap, fold_up, pack
 from stackgan.runtime.plain import PlainEngine
 from stackgan.runtime.torch_engine import TorchEngine
 
@@ -218,17 +218,15 @@ def test_replicated_text_is_one_matrix_product(size):
     torch.testing.assert_close(TextMap(weight, size)(condition), expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("augment", [True, False])
 @torch.no_grad()
-def test_the_embeddings_statistics_go_into_the_linear_layer():
-    norm, conditioning = EmbeddingNorm(12), ConditioningAugmentation(12, 5)
+def test_the_embeddings_statistics_go_into_the_linear_layer(augment):
+    norm, conditioning = EmbeddingNorm(12), ConditioningAugmentation(12, 5, augment)
     norm.set_statistics(torch.randn(12), 0.3)
-    embeddings, epsilon = torch.randn(4, 12), torch.randn(4, 5)
-    for found, expected in zip(
-        fold_statistics(norm, conditioning)(embeddings, epsilon),
-        conditioning(norm(embeddings), epsilon),
-        strict=True,
-    ):
-        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    folded, embeddings = Condition(norm, conditioning), torch.randn(4, 12)
+    for epsilon in (torch.randn(4, 5), None):
+        expected = conditioning(norm(embeddings), epsilon)[0]
+        torch.testing.assert_close(folded(embeddings, epsilon), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_the_environment_chooses_unless_the_caller_does(tiny_model, monkeypatch, caplog):

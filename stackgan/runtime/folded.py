@@ -7,6 +7,7 @@ The same functions as stackgan.generators, exactly, in fewer operations:
 * Nearest ×2 followed by a 3×3 convolution is one 4×4 convolution transposed with stride 2: in both,
   each output pixel sees a 2×2 neighbourhood, so 4 multiply-adds do instead of 9. On small maps it is
   a matrix product and a sum instead, in 2¼; see `layers.gathered`.
+* The last block and the last convolution of a narrow Stage-II run at half the resolution; see `phased`.
 * ĉ, replicated over Stage-II's 16×16 map, is convolved by one matrix product; see `TextMap`.
 """
 
@@ -20,10 +21,12 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from stackgan import onednn
-from stackgan.conditioning import ConditioningAugmentation, EmbeddingNorm
+from stackgan.conditioning import ConditioningAugmentation, EmbeddingNorm, bounded
 from stackgan.generators import Stage1Generator, Stage2Generator
 from stackgan.layers import GATHERED_UP_TO, enlarging_kernel, gather, taps
 
+# Channels up to which the last ones are `phased`. From 16 on the multiplications with zeros cost more.
+PHASED_UP_TO = 8
 # Taps that fall inside the map on its first, its inner and its last row; the others meet zeros.
 INSIDE = torch.tensor([[0.0, 1, 1], [1, 1, 1], [1, 1, 0]])
 
@@ -96,6 +99,27 @@ class GatheredUp(nn.Module):
         return gather(products, self.size, self.size).relu_()
 
 
+class Condition(nn.Module):
+    """Conditioning Augmentation of embeddings as the encoder gives them, in single precision.
+
+    W·(φ − mean)/scale + b = (W/scale)·φ + (b − W·mean/scale). Without ε there is no need of σ.
+    """
+
+    def __init__(self, norm: EmbeddingNorm, conditioning: ConditioningAugmentation):
+        super().__init__()
+        linear, self.augment = conditioning.linear, conditioning.augment
+        self.weight = nn.Parameter(linear.weight / norm.scale)
+        self.bias = nn.Parameter(linear.bias - self.weight @ norm.mean)
+        self.dim = len(self.bias) // (2 if self.augment else 1)  # N_g
+
+    def forward(self, embeddings: Tensor, epsilon: Tensor | None = None) -> Tensor:
+        """Embeddings (N, E) and ε (N, N_g) or None for ε = 0 → ĉ (N, N_g)."""
+        if epsilon is None or not self.augment:
+            return F.linear(embeddings, self.weight[: self.dim], self.bias[: self.dim])
+        mu, raw = F.linear(embeddings, self.weight, self.bias).chunk(2, dim=1)
+        return mu + torch.exp(0.5 * bounded(raw)) * epsilon
+
+
 class TextMap(nn.Module):
     """3×3 convolution of ĉ replicated over a map, zero-padded: (N, N_g) → (N, C′, H, W), exactly.
 
@@ -125,17 +149,16 @@ class FoldedStage1(nn.Module):
 
     def __init__(self, norm: EmbeddingNorm, stage: Stage1Generator):
         super().__init__()
-        self.conditioning = fold_statistics(norm, stage.conditioning)
+        self.conditioning = Condition(norm, stage.conditioning)
         seed_map = fuse_linear_bn_eval(stage.seed_map[0], stage.seed_map[1])
         # Rows in the order (y, x, channel): its result is a channels_last map as it stands.
         rows = torch.arange(seed_map.out_features).view(-1, 4, 4).permute(1, 2, 0).flatten()
         self.seed_map = Linear(seed_map.weight[rows], seed_map.bias[rows])
-        self.up = nn.Sequential(*(fold_up(block, 4 << i) for i, block in enumerate(stage.up)))
-        self.to_rgb = to_rgb(stage.to_rgb)
+        self.up, self.to_rgb = fold_end(stage.up, stage.to_rgb, size=4)
 
     def forward(self, embeddings: Tensor, z: Tensor, epsilon: Tensor | None) -> Tensor:
         """embeddings (N, E), z (N, N_z), ε (N, N_g) or None → sketches (N, 3, W₀, H₀)."""
-        condition = self.conditioning(embeddings, epsilon)[0]
+        condition = self.conditioning(embeddings, epsilon)
         x = torch.cat([condition, z], dim=1).to(self.seed_map.weight.dtype)
         x = self.seed_map(x).relu_().unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)
         return finish(self.to_rgb(self.up(x)))
@@ -156,7 +179,7 @@ class FoldedStage2(nn.Module):
         join = fuse_conv_bn_eval(stage.join[0], stage.join[1])
         self.conditioning, self.text = None, None
         if stage.conditioning is not None:
-            self.conditioning = fold_statistics(norm, stage.conditioning)
+            self.conditioning = Condition(norm, stage.conditioning)
             picture = third.out_channels
             self.text = TextMap(join.weight[:, picture:], size=16)
             join.weight = nn.Parameter(join.weight[:, :picture].contiguous())
@@ -168,8 +191,7 @@ class FoldedStage2(nn.Module):
                 Convolution(fuse_conv_bn_eval(conv1, norm1)),
                 Convolution(fuse_conv_bn_eval(conv2, norm2)),
             ]
-        self.up = nn.Sequential(*(fold_up(block, 16 << i) for i, block in enumerate(stage.up)))
-        self.to_rgb = to_rgb(stage.to_rgb)
+        self.up, self.to_rgb = fold_end(stage.up, stage.to_rgb, size=16)
 
     def forward(self, sketches: Tensor, embeddings: Tensor, epsilon: Tensor | None) -> Tensor:
         """sketches (N, 3, 64, 64), embeddings (N, E), ε or None → pictures (N, 3, W, H)."""
@@ -177,7 +199,7 @@ class FoldedStage2(nn.Module):
         x = sketches.to(dtype, memory_format=torch.channels_last)
         x, text = self.encoder(x), None  # (N, 4g, 16, 16)
         if self.text is not None:
-            text = self.text(self.conditioning(embeddings, epsilon)[0].to(dtype))
+            text = self.text(self.conditioning(embeddings, epsilon).to(dtype))
         x = self.join(x, text)
         for first, second in zip(self.residual[::2], self.residual[1::2], strict=True):
             x = second(first(x), x)
@@ -194,15 +216,17 @@ def pack(network: nn.Module) -> None:
             module.pack()
 
 
-def fold_statistics(
-    norm: EmbeddingNorm, conditioning: ConditioningAugmentation
-) -> ConditioningAugmentation:
-    """W·(φ − mean)/scale + b = (W/scale)·φ + (b − W·mean/scale)."""
-    folded = copy.deepcopy(conditioning)
-    linear = folded.linear
-    linear.weight = nn.Parameter(linear.weight / norm.scale)
-    linear.bias = nn.Parameter(linear.bias - linear.weight @ norm.mean)
-    return folded
+def fold_end(
+    up: nn.Sequential, last: nn.Sequential, size: int
+) -> tuple[nn.Sequential, Convolution]:
+    """UpBlocks, the first of a map of size × size, and the last convolution, for `finish`."""
+    folded = [fold_up(block, size << i) for i, block in enumerate(up)]
+    convs = [fuse_conv_bn_eval(up[-1][1], up[-1][2]), with_bias(last[0])]
+    convs[1].weight *= 2  # tanh x = 2 σ(2x) − 1, of which `finish` does the rest
+    if convs[0].out_channels <= PHASED_UP_TO:
+        convs = phased(*convs)
+        folded[-1] = Convolution(convs[0])
+    return nn.Sequential(*folded), Convolution(convs[1], relu=False)
 
 
 def fold_up(block: nn.Sequential, size: int) -> Convolution | GatheredUp:
@@ -220,9 +244,32 @@ def enlarging(conv: nn.Conv2d) -> nn.ConvTranspose2d:
     return transposed
 
 
-def to_rgb(layers: nn.Sequential) -> Convolution:
-    """The last convolution; `finish` does its tanh."""
-    return Convolution(with_bias(layers[0]), relu=False)
+def phased(up: nn.Conv2d, last: nn.Conv2d) -> list[nn.Conv2d]:
+    """Nearest ×2, the 3×3 convolution `up`, and a 3×3 one after it, both without the enlarged map.
+
+    (N, C, 2H, 2W) as its four phases, the pixels at even and odd rows and columns, is a map
+    (N, 4·C, H, W), and what a 3×3 convolution does to the one is a 3×3 convolution of the other. Most
+    of its taps are zeros, but a CPU takes a vector of 16 or 32 channels at once however few there are.
+    `up` gives channels in the order (phase, channel), `last` in the order (channel, phase).
+    """
+    # Row 2y + a meets with tap k row 2y + a + k − 1: phase p of the row y + t − 1.
+    a, k, p, t = torch.meshgrid(*map(torch.arange, (2, 3, 2, 3)), indexing="ij")
+    meets = (a + k - 1 == p + 2 * (t - 1)).to(up.weight)  # (a, k, p, t)
+    nearest = meets.sum(dim=2)  # both phases of the enlarged map are the map itself
+    kernels = (
+        torch.einsum("akt,blu,oikl->aboitu", nearest, nearest, up.weight).flatten(0, 2),
+        torch.einsum("akpt,blqu,oikl->oabpqitu", meets, meets, last.weight)
+        .flatten(3, 5)
+        .flatten(0, 2),
+    )
+    convs = []
+    for kernel, bias in zip(
+        kernels, (up.bias.repeat(4), last.bias.repeat_interleave(4)), strict=True
+    ):
+        conv = nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1)
+        conv.weight, conv.bias = nn.Parameter(kernel.contiguous()), nn.Parameter(bias)
+        convs.append(conv)
+    return convs
 
 
 def with_bias(conv: nn.Conv2d) -> nn.Conv2d:
@@ -233,8 +280,15 @@ def with_bias(conv: nn.Conv2d) -> nn.Conv2d:
 
 
 def finish(x: Tensor) -> Tensor:
-    """tanh of what the last convolution gave → pictures (N, 3, H, W), single precision, contiguous.
+    """What the last convolution gave, 2x, in one or four phases → tanh x: pictures (N, 3, H, W),
+    single precision, contiguous.
 
     By way of the sigmoid, tanh x = 2 σ(2x) − 1, which takes half of tanh's time.
     """
-    return x.contiguous().float().mul_(2).sigmoid_().mul_(2).sub_(1)
+    n, channels, height, width = x.shape
+    phases = 2 if channels > 3 else 1  # along an axis
+    pictures = x.new_empty(n, 3, height, phases, width, phases, dtype=torch.float32)
+    parts = x.permute(0, 2, 3, 1).unflatten(3, (3, phases, phases))  # (N, H, W, 3, phase, phase)
+    for column in range(phases):  # each a long stride, where both at once are runs of two
+        pictures[..., column] = parts[..., column].permute(0, 3, 1, 4, 2)
+    return pictures.view(n, 3, phases * height, phases * width).sigmoid_().mul_(2).sub_(1)

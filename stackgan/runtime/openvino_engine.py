@@ -49,14 +49,14 @@ class OpenVINOEngine:
 
     @torch.inference_mode()
     def sketch(self, embeddings: Tensor, z: Tensor, epsilon: Tensor | None) -> Tensor:
-        condition = self.conditioning1(embeddings, epsilon)[0]
+        condition = self.conditioning1(embeddings, epsilon)
         return self._run(self.stage1, torch.cat([condition, z], dim=1))
 
     @torch.inference_mode()
     def refine(self, sketches: Tensor, embeddings: Tensor, epsilon: Tensor | None) -> Tensor:
         if self.conditioning2 is None:
             return self._run(self.stage2, sketches)
-        return self._run(self.stage2, sketches, self.conditioning2(embeddings, epsilon)[0])
+        return self._run(self.stage2, sketches, self.conditioning2(embeddings, epsilon))
 
     def _compiled(self, core: ov.Core, graph: ov.Model) -> ov.InferRequest:
         compiled = core.compile_model(
@@ -101,10 +101,13 @@ def stage2_graph(stage: FoldedStage2) -> ov.Model:
 
 
 def tail(x: ov.Node, stage: FoldedStage1 | FoldedStage2) -> ov.Node:
-    """Up-sampling blocks and the last convolution, with its tanh."""
+    """Up-sampling blocks and the last convolution, and what `finish` does."""
     for layer in stage.up:
         x = gathered(x, layer) if isinstance(layer, GatheredUp) else convolution(x, layer)
-    return op.tanh(convolution(x, stage.to_rgb))
+    x = convolution(x, stage.to_rgb)
+    if len(stage.to_rgb.bias) > 3:
+        x = op.depth_to_space(x, "depth_first", 2)
+    return op.tanh(op.multiply(x, np.float32(0.5)))
 
 
 def convolution(x: ov.Node, layer: Convolution, added: ov.Node | None = None) -> ov.Node:

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from stackgan import onednn
-from stackgan.conditioning import ConditioningAugmentation
 from stackgan.model import StackGAN
-from stackgan.runtime.folded import FoldedStage1, FoldedStage2, pack
+from stackgan.runtime.folded import Condition, FoldedStage1, FoldedStage2, pack
 from stackgan.runtime.plain import has_native_bf16, moved
 
 
@@ -44,7 +43,7 @@ class TorchEngine:
         network = network.eval().requires_grad_(False).to(self.device)
         for child in network.children():
             # μ and σ are little work, and σ = exp(½ log σ²) wants the precision.
-            if not isinstance(child, ConditioningAugmentation):
+            if not isinstance(child, Condition):
                 child.to(self.dtype, memory_format=torch.channels_last)
         if self.device.type == "cpu" and onednn.is_available(self.dtype):
             pack(network)
