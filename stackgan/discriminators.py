@@ -254,7 +254,9 @@ def _resize(images: Tensor, size: int) -> Tensor:
     # A box average when shrinking by a whole factor: exact, and cheaper than antialiasing.
     if images.shape[-1] % size == 0:
         return shrink(images, size)
-    return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
+    # Plane by plane: three interleaved channels take a CPU twice to three times as long.
+    planes = F.interpolate(images.contiguous(), size=(size, size), mode="bilinear")
+    return planes.contiguous(memory_format=torch.channels_last)
 
 
 def _random_crop(images: Tensor, size: int, generator: torch.Generator | None) -> Tensor:

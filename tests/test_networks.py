@@ -40,13 +40,14 @@ def test_every_variant_draws_and_learns(config):
     assert without == []
 
 
-@pytest.mark.parametrize(("transposed", "gathered"), [(6, 0), (0, 35)])
-def test_an_up_block_learns_the_same_in_every_form(transposed, gathered, monkeypatch):
-    block, x = layers.UpBlock(6, 4), torch.randn(2, 6, 5, 7)
+@pytest.mark.parametrize("size", [(5, 7), (1, 1), (2, 3)])
+@pytest.mark.parametrize(("transposed", "gathered"), [(6, False), (0, True)])
+def test_an_up_block_learns_the_same_in_every_form(transposed, gathered, size, monkeypatch):
+    block, x = layers.UpBlock(6, 4), torch.randn(2, 6, *size)
     results = []
-    for forms in (0, 0), (transposed, gathered):  # the enlarged one first
+    for forms in (0, False), (transposed, gathered):  # the enlarged one first
         monkeypatch.setattr(layers, "TRANSPOSED_UP_TO", forms[0])
-        monkeypatch.setattr(layers, "GATHERED_UP_TO", forms[1])
+        monkeypatch.setattr(layers, "suits_gathering", lambda *_, suits=forms[1]: suits)
         one, seen = copy.deepcopy(block), x.clone().requires_grad_(True)
         y = one(seen)
         y.square().mul(torch.arange(y.numel()).view_as(y)).mean().backward()

@@ -1,4 +1,6 @@
-"""Where the time of a training step goes: beside its convolutions, and beside what the machine can.
+"""Where the time of a training step goes: beside its arithmetic, and beside what the machine can.
+
+Arithmetic is convolutions and matrix products: a convolution is either, whichever is faster.
 
 python -m train.profile runs/flowers-stage1
 """
@@ -25,6 +27,7 @@ from train.stage2 import Stage2
 
 STAGES = {stage.name: (number, stage) for number, stage in ((1, Stage1), (2, Stage2))}
 OTHERS = 6  # operations told besides
+PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
 WARM_UP, PROFILED = 4, 3  # steps before those that are timed, and after
 
 
@@ -50,8 +53,8 @@ def profile(trainer: Trainer, steps: int = 8) -> dict:
         for _ in range(PROFILED):
             trainer.train_step()
     spent = {name: seconds * 1e3 / PROFILED for name, seconds in watch.seconds.items()}
-    convolutions = {name: ms for name, ms in spent.items() if _is_convolution(name)}
-    others = sorted((set(spent) - set(convolutions)), key=spent.get, reverse=True)[:OTHERS]
+    arithmetic = {name: ms for name, ms in spent.items() if _is_arithmetic(name)}
+    others = sorted((set(spent) - set(arithmetic)), key=spent.get, reverse=True)[:OTHERS]
     step, gflop = statistics.median(times), counter.get_total_flops() / 1e9
     peak = None
     if trainer.device.type == "cpu":
@@ -68,8 +71,8 @@ def profile(trainer: Trainer, steps: int = 8) -> dict:
         "gflop_per_second": gflop / step * 1e3,
         "convolution_peak": peak,
         "share_of_peak": gflop / step * 1e3 / peak if peak else None,
-        "convolutions_ms": sum(convolutions.values()),
-        "step_over_convolutions": step / max(sum(convolutions.values()), 1e-9),
+        "arithmetic_ms": sum(arithmetic.values()),
+        "step_over_arithmetic": step / max(sum(arithmetic.values()), 1e-9),
         "others_ms": {name: spent[name] for name in others},
     }
 
@@ -81,8 +84,8 @@ def report(found: dict) -> str:
         f"{found['step_ms']:.0f} ms, {found['images_per_second']:.1f} images/s "
         f"(median of {found['steps']})",
         f"{found['gflop_per_step']:.0f} GFLOP a step, {found['gflop_per_second']:.0f} GFLOP/s",
-        f"convolutions {found['convolutions_ms']:.0f} ms: the step is "
-        f"{found['step_over_convolutions']:.2f} × their sum",
+        f"convolutions and matrix products {found['arithmetic_ms']:.0f} ms: the step is "
+        f"{found['step_over_arithmetic']:.2f} × their sum",
         "beside them: " + ", ".join(f"{k} {v:.0f} ms" for k, v in found["others_ms"].items()),
     ]
     if found["share_of_peak"]:
@@ -160,9 +163,9 @@ def _fused_flop(x_shape, weight_shape, *_, out_shape, **__) -> int:
     return conv_flop_count(x_shape, weight_shape, out_shape)
 
 
-def _is_convolution(name: str) -> bool:
-    """Forward or backward, plain or transposed, by whichever library."""
-    return "convolution" in name
+def _is_arithmetic(name: str) -> bool:
+    """Convolutions forward or backward, plain or transposed, by whichever library, and products."""
+    return "convolution" in name or name.partition("::")[2] in PRODUCTS
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ The same functions as stackgan.generators, exactly, in fewer operations:
   statistics are part of the layer that makes μ and σ.
 * Nearest ×2 followed by a 3×3 convolution is one 4×4 convolution transposed with stride 2: in both,
   each output pixel sees a 2×2 neighbourhood, so 4 multiply-adds do instead of 9. On small maps it is
-  a matrix product and a sum instead, in 2¼; see `layers.gathered`.
+  a matrix product and sums of its columns, with 2¼; see `layers.gathered`.
 * The last block and the last convolution of a narrow Stage-II run at half the resolution; see `phased`.
 * ĉ, replicated over Stage-II's 16×16 map, is convolved by one matrix product; see `TextMap`.
 """
@@ -23,7 +23,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from stackgan import onednn
 from stackgan.conditioning import ConditioningAugmentation, EmbeddingNorm, bounded
 from stackgan.generators import Stage1Generator, Stage2Generator
-from stackgan.layers import GATHERED_UP_TO, enlarging_kernel, gather, taps
+from stackgan.layers import enlarging_kernel, gather, suits_gathering, taps
 
 # Channels up to which the last ones are `phased`. From 16 on the multiplications with zeros cost more.
 PHASED_UP_TO = 8
@@ -85,18 +85,15 @@ class Linear(nn.Module):
 class GatheredUp(nn.Module):
     """Nearest ×2, 3×3 convolution and ReLU of a small map by way of `layers.gathered`."""
 
-    def __init__(self, conv: nn.Conv2d, size: int):
-        """`size`: H = W of the map."""
+    def __init__(self, conv: nn.Conv2d):
         super().__init__()
         bias = conv.bias.new_zeros(9, conv.out_channels)
         bias[4] = conv.bias  # of the middle tap, which every pixel of the result has once
         self.linear = Linear(taps(conv.weight), bias.flatten())
-        self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, C, H, W) → (N, C′, 2H, 2W)."""
-        products = self.linear(x.permute(0, 2, 3, 1).flatten(1, 2))  # (N, H·W, 9·C′)
-        return gather(products, self.size, self.size).relu_()
+        return gather(self.linear(x.permute(0, 2, 3, 1))).relu_()
 
 
 class Condition(nn.Module):
@@ -233,7 +230,9 @@ def fold_up(block: nn.Sequential, size: int) -> Convolution | GatheredUp:
     """An UpBlock, of a map of size × size, as one operation and ReLU."""
     _, conv, norm, _ = block
     conv = fuse_conv_bn_eval(conv, norm)
-    return GatheredUp(conv, size) if size**2 <= GATHERED_UP_TO else Convolution(enlarging(conv))
+    if suits_gathering(conv.in_channels, size**2):
+        return GatheredUp(conv)
+    return Convolution(enlarging(conv))
 
 
 def enlarging(conv: nn.Conv2d) -> nn.ConvTranspose2d:

@@ -14,7 +14,6 @@ import torch
 from openvino import opset13 as op
 from torch import Tensor, nn
 
-from stackgan.layers import gathering
 from stackgan.model import StackGAN
 from stackgan.runtime.folded import (
     Convolution,
@@ -129,14 +128,22 @@ def convolution(x: ov.Node, layer: Convolution, added: ov.Node | None = None) ->
 
 
 def gathered(x: ov.Node, layer: GatheredUp) -> ov.Node:
-    """What `GatheredUp.forward` does."""
+    """What `GatheredUp.forward` does; the sums along an axis are a product with zeros and ones."""
+    size = x.get_output_partial_shape(0)[2].get_length()  # H = W
+    pixel, tap = np.divmod(np.arange(3 * size), 3)
+    seen = (
+        np.arange(2 * size)[:, None] + tap - 1
+    ) // 2  # by that tap from each place of the result
+    which = op.constant((seen == pixel).astype(np.float32))  # (2H, 3H)
     pixels = op.transpose(x, np.array([0, 2, 3, 1]))
     products = op.add(matmul(pixels, layer.linear), constant(layer.linear.bias))  # (N, H, W, 9·C′)
-    products = op.reshape(products, np.array([0, 9 * layer.size**2, -1]), special_zero=True)
-    which = constant(gathering(layer.size, layer.size))
-    sums = op.relu(op.matmul(which, products, transpose_a=False, transpose_b=False))
-    shape = np.array([0, 2 * layer.size, 2 * layer.size, -1])
-    return op.transpose(op.reshape(sums, shape, special_zero=True), np.array([0, 3, 1, 2]))
+    shape = np.array([0, size, size, 3, 3, -1])
+    by_tap = op.transpose(op.reshape(products, shape, True), np.array([0, 1, 3, 2, 4, 5]))
+    columns = op.reshape(by_tap, np.array([0, 3 * size, 3 * size, -1]), True)
+    columns = op.matmul(which, columns, False, False)  # (N, 3H, 2W, C′)
+    rows = op.matmul(which, op.reshape(columns, np.array([0, 3 * size, -1]), True), False, False)
+    sums = op.reshape(op.relu(rows), np.array([0, 2 * size, 2 * size, -1]), True)
+    return op.transpose(sums, np.array([0, 3, 1, 2]))
 
 
 def text_map(condition: ov.Node, layer: TextMap) -> ov.Node:
