@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import TINY
 
-from stackgan import SIZES, StackGAN, layers, norms
+from stackgan import SIZES, StackGAN, enlarging, layers, norms
 from stackgan.conditioning import ConditioningAugmentation, EmbeddingNorm, kl_divergence
 from stackgan.discriminators import MatchingDiscriminator
 
@@ -46,8 +46,8 @@ def test_an_up_block_learns_the_same_in_every_form(transposed, gathered, size, m
     block, x = layers.UpBlock(6, 4), torch.randn(2, 6, *size)
     results = []
     for forms in (0, False), (transposed, gathered):  # the enlarged one first
-        monkeypatch.setattr(layers, "TRANSPOSED_UP_TO", forms[0])
-        monkeypatch.setattr(layers, "suits_gathering", lambda *_, suits=forms[1]: suits)
+        monkeypatch.setattr(enlarging, "TRANSPOSED_UP_TO", forms[0])
+        monkeypatch.setattr(enlarging, "suits_gathering", lambda *_, suits=forms[1]: suits)
         one, seen = copy.deepcopy(block), x.clone().requires_grad_(True)
         y = one(seen)
         y.square().mul(torch.arange(y.numel()).view_as(y)).mean().backward()

@@ -6,7 +6,7 @@ The same functions as stackgan.generators, exactly, in fewer operations:
   statistics are part of the layer that makes μ and σ.
 * Nearest ×2 followed by a 3×3 convolution is one 4×4 convolution transposed with stride 2: in both,
   each output pixel sees a 2×2 neighbourhood, so 4 multiply-adds do instead of 9. On small maps it is
-  a matrix product and sums of its columns, with 2¼; see `layers.gathered`.
+  a matrix product and sums of its columns, with 2¼; see `enlarging.gathered`.
 * The last block and the last convolution of a narrow Stage-II run at half the resolution; see `phased`.
 * ĉ, replicated over Stage-II's 16×16 map, is convolved by one matrix product; see `TextMap`.
 """
@@ -22,8 +22,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from stackgan import onednn
 from stackgan.conditioning import ConditioningAugmentation, EmbeddingNorm, bounded
+from stackgan.enlarging import gather, suits_gathering, taps, transposed_kernel
 from stackgan.generators import Stage1Generator, Stage2Generator
-from stackgan.layers import enlarging_kernel, gather, suits_gathering, taps
 
 # Channels up to which the last ones are `phased`. From 16 on the multiplications with zeros cost more.
 PHASED_UP_TO = 8
@@ -83,7 +83,7 @@ class Linear(nn.Module):
 
 
 class GatheredUp(nn.Module):
-    """Nearest ×2, 3×3 convolution and ReLU of a small map by way of `layers.gathered`."""
+    """Nearest ×2, 3×3 convolution and ReLU of a small map by way of `enlarging.gathered`."""
 
     def __init__(self, conv: nn.Conv2d):
         super().__init__()
@@ -232,15 +232,15 @@ def fold_up(block: nn.Sequential, size: int) -> Convolution | GatheredUp:
     conv = fuse_conv_bn_eval(conv, norm)
     if suits_gathering(conv.in_channels, size**2):
         return GatheredUp(conv)
-    return Convolution(enlarging(conv))
+    return Convolution(transposed(conv))
 
 
-def enlarging(conv: nn.Conv2d) -> nn.ConvTranspose2d:
+def transposed(conv: nn.Conv2d) -> nn.ConvTranspose2d:
     """Nearest ×2 and then this 3×3 convolution, as one transposed convolution."""
-    transposed = nn.ConvTranspose2d(conv.in_channels, conv.out_channels, 4, stride=2, padding=1)
-    transposed.weight = nn.Parameter(enlarging_kernel(conv.weight).contiguous())
-    transposed.bias = nn.Parameter(conv.bias.clone())
-    return transposed
+    deconv = nn.ConvTranspose2d(conv.in_channels, conv.out_channels, 4, stride=2, padding=1)
+    deconv.weight = nn.Parameter(transposed_kernel(conv.weight).contiguous())
+    deconv.bias = nn.Parameter(conv.bias.clone())
+    return deconv
 
 
 def phased(up: nn.Conv2d, last: nn.Conv2d) -> list[nn.Conv2d]:
