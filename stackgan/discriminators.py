@@ -226,12 +226,21 @@ class _Head(nn.Module):
     def forward(self, x: Tensor, *texts: Tensor) -> list[Tensor]:
         """Logits (N,) in single precision for each of the texts (N, E); one where none is read."""
         x = self.down(x)  # (N, C′, 4, 4)
+        # A replicated text has the same share in every place of a 1×1 convolution over both, and
+        # the map the same whatever the text: each share is computed once.
+        of_map, of_text = self.join.weight.flatten(1).tensor_split([x.shape[1]], dim=1)
+        joined = F.conv2d(x, of_map[:, :, None, None], self.join.bias)
         if self.text is None:
-            return [self._decide(x)]
-        return [self._decide(_beside(x, F.leaky_relu(self.text(t), 0.2))) for t in texts]
+            return [self._decide(joined)]
+        texts = [F.linear(F.leaky_relu(self.text(t), 0.2), of_text) for t in texts]
+        return [self._decide(joined + text[:, :, None, None]) for text in texts]
 
-    def _decide(self, x: Tensor) -> Tensor:
-        return self.decide(F.leaky_relu(self.join(x), 0.2)).flatten().float()  # (N,)
+    def _decide(self, joined: Tensor) -> Tensor:
+        # A kernel as large as its map is one inner product, which a convolution takes thrice as
+        # long for. Both are read in the order that they have in memory.
+        x = F.leaky_relu(joined, 0.2).permute(0, 2, 3, 1).flatten(1)
+        kernel = self.decide.weight.permute(0, 2, 3, 1).flatten(1)
+        return F.linear(x, kernel, self.decide.bias).flatten().float()  # (N,)
 
 
 def _beside(x: Tensor, text: Tensor) -> Tensor:
@@ -254,8 +263,10 @@ def _resize(images: Tensor, size: int) -> Tensor:
     # A box average when shrinking by a whole factor: exact, and cheaper than antialiasing.
     if images.shape[-1] % size == 0:
         return shrink(images, size)
-    # Plane by plane: three interleaved channels take a CPU twice to three times as long.
-    planes = F.interpolate(images.contiguous(), size=(size, size), mode="bilinear")
+    # Bilinear: a product from either side, in a third of the time that F.interpolate takes.
+    side = torch.eye(images.shape[-1], device=images.device, dtype=images.dtype)
+    weights = F.interpolate(side[None], size=size, mode="linear")[0].T  # (size, H)
+    planes = weights @ images.contiguous() @ weights.T
     return planes.contiguous(memory_format=torch.channels_last)
 
 

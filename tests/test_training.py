@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import FAST, fake_encoder, lively, run1, run2
 from safetensors import SafetensorError
 from torch import nn
@@ -228,6 +229,21 @@ def test_feature_discriminator_reads_text_in_whole_pictures_only(arrays):
     torch.testing.assert_close(again[4:], right[4:])
     d.calibrate(images)
     assert (d.map_scale > 0).all()
+
+
+def test_heads_are_convolutions_of_maps_beside_a_replicated_text():
+    from conftest import TINY
+
+    d = FeatureDiscriminator(TINY, 64, TinyFeatures()).eval()
+    images, embeddings = torch.rand(3, 3, 64, 64) * 2 - 1, torch.randn(3, 16)
+    features = d.encode(F.interpolate(images, size=128, mode="bilinear"))
+    expected = []
+    for head, maps in zip(d.heads, features, strict=True):
+        text = F.leaky_relu(head.text(embeddings), 0.2)[:, :, None, None].expand(-1, -1, 4, 4)
+        joined = head.join(torch.cat([head.down(maps), text], dim=1))
+        expected.append(head.decide(F.leaky_relu(joined, 0.2)).flatten())
+    torch.testing.assert_close(d.score(features, embeddings), expected)
+    torch.testing.assert_close(d(images, embeddings), expected)
 
 
 def test_stage1_stays_in_eval_mode_during_stage2(arrays, stage1_run, tmp_path):
