@@ -22,6 +22,7 @@ from stackgan import SIZES, Pipeline, StackGAN
 from stackgan.discriminators import FeatureDiscriminator
 from stackgan.model import CheckpointError
 from train import export, profile, stage1, stage2
+from train.begin import begin_with
 from train.command import built_upon, resumed
 from train.data import PhotoData
 from train.files import save_model, write_atomically
@@ -535,12 +536,13 @@ def test_stage1_is_widened_whatever_stage2_reads(arrays, stage1_run, tmp_path):
     StackGAN(replace(config, stages=2, resolution=256, text_in_stage2=False)).save_pretrained(
         tmp_path / "narrow"
     )
-    make_trainer(arrays, stage1_run, tmp_path / "wide", 1, width=12).begin_with(tmp_path / "narrow")
+    wide = make_trainer(arrays, stage1_run, tmp_path / "wide", 1, width=12)
+    begin_with(wide, tmp_path / "narrow")
     other = replace(config, stages=1, resolution=128)
     StackGAN(other).save_pretrained(tmp_path / "alone")
     trainer = make_trainer(arrays, stage1_run, tmp_path / "run", 1)
     with pytest.raises(ValueError, match="resolution 128 there, 64 here"):
-        trainer.begin_with(tmp_path / "alone")
+        begin_with(trainer, tmp_path / "alone")
 
 
 @pytest.mark.parametrize(("asked", "width"), [([], 8), (["--stage1-width", "12"], 12)])
@@ -646,7 +648,7 @@ def test_a_narrower_generator_can_be_begun_with(
     lively(narrow).save_pretrained(tmp_path / "narrow")
     narrow = StackGAN.from_pretrained(tmp_path / "narrow")
     trainer = make_trainer(arrays, stage1_run, tmp_path / "wide", stage, width=12, text=text)
-    trainer.begin_with(tmp_path / "narrow")
+    begin_with(trainer, tmp_path / "narrow")
     wide = trainer.average
     given = torch.randn(4, config.embedding_dim), torch.randn(4, config.condition_dim)
     first = torch.randn(4, config.noise_dim) if stage == 1 else torch.randn(4, 3, 64, 64)
@@ -744,7 +746,7 @@ def test_a_discriminator_built_otherwise_is_left_behind(arrays, stage1_run, tmp_
     out = tmp_path / "begun"
     trainer = make_trainer(arrays, stage1_run, out, 1)
     fresh = {k: v.clone() for k, v in trainer.discriminator.state_dict().items()}
-    trainer.begin_with(stage1_run)  # whose D is the paper's
+    begin_with(trainer, stage1_run)  # whose D is the paper's
     for key, value in trainer.discriminator.state_dict().items():
         torch.testing.assert_close(value, fresh[key])
     old = torch.load(stage1_run / "state.pt", weights_only=True)["model"]

@@ -12,10 +12,12 @@ import torch
 
 from stackgan.config import SIZES, StackGANConfig
 from stackgan.model import CheckpointError, StackGAN
+from train.begin import begin_with
 from train.data import DataError, read_meta
 from train.history import history
-from train.loop import Trainer, config_of
+from train.loop import Trainer
 from train.recipes import FIELDS, RECIPES, SWITCHES, Recipe
+from train.state import config_of
 
 # Of a size, what Stage-II settles; Stage-I's own width was settled before.
 STAGE2_WIDTHS = ("stage2_width", "discriminator_width", "discriminator_text_dim")
@@ -201,7 +203,7 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
         settings=settings,
     )
     if args.begin_with:
-        brings_d = trainer.begin_with(args.begin_with)
+        brings_d = begin_with(trainer, args.begin_with)
         if not (brings_d or recipe.head_start):
             print(
                 f"D is new, for {args.begin_with} brings none that fits, and may lead the trained G "

@@ -23,8 +23,9 @@ from stackgan.config import StackGANConfig
 from stackgan.features import SIDE, FeatureNetwork, brought_to_size, load_lite
 from train.data import DataError, PhotoData
 from train.files import write_atomically
-from train.loop import load_state, make_discriminator
+from train.loop import make_discriminator
 from train.recipes import Recipe
+from train.state import load_state
 
 BATCH = 16
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)

@@ -13,8 +13,8 @@ from shlex import quote
 
 from stackgan.config import SIZES
 from stackgan.model import TRAINING, CheckpointError, StackGAN
-from train.loop import load_state
 from train.recipes import RECIPES, SWITCHES, Recipe
+from train.state import load_state
 
 STAGES = ("stage1", "stage2")
 History = dict[str, list[dict]]  # of each stage, its runs, each begun with the one before

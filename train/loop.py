@@ -16,7 +16,6 @@ import time
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import NamedTuple, Protocol
 
 import torch
@@ -28,16 +27,16 @@ from tqdm import tqdm
 from stackgan.conditioning import kl_divergence
 from stackgan.config import StackGANConfig
 from stackgan.discriminators import FeatureDiscriminator, MatchingDiscriminator
-from stackgan.model import CheckpointError, StackGAN
+from stackgan.model import StackGAN
 from train.augment import augment
 from train.data import PhotoData, mix
 from train.files import save_model, write_atomically
 from train.losses import AdversarialLoss, r1_penalty
 from train.machine import choose_precision, hardware
 from train.recipes import Recipe
-from train.widen import widened
+from train.state import STATE_FORMAT, load_state
+from train.stats import Stats
 
-STATE_FORMAT = 1
 STATISTICS_BATCHES = 64  # over which the averaged generator's BatchNorm statistics are measured
 
 
@@ -120,8 +119,7 @@ class Trainer:
         self.d_optimizer = self._adam(self.discriminator)
         self.step, self.images, self.seconds = 0, 0, 0.0
         self.settings = settings or {}
-        self._sums: dict[str, Tensor] = {}
-        self._terms = 0
+        self.stats = Stats(self.out)
         self._stop = False
 
     # ── one step ────────────────────────────────────────────────────────────────────────────────
@@ -187,7 +185,7 @@ class Trainer:
         self.images += recipe.batch
         if learns:
             ema_update(self.average, self.model, self._decay())
-        self._note(
+        self.stats.note(
             d_loss=d_loss,
             g_loss=adversarial,
             kl=kl,
@@ -261,7 +259,8 @@ class Trainer:
             print(
                 f"{self.out} has seen {self.images} images, which was its aim; --images sets another"
             )
-        writer = self._tensorboard() if tensorboard and self.rank == 0 else None
+        if tensorboard and self.rank == 0:
+            self.stats.open_tensorboard()
         bar = tqdm(
             total=total,
             initial=self.images,
@@ -273,7 +272,8 @@ class Trainer:
         started = last_tick = last_snapshot = time.monotonic()
         tick_images = self.images
         self._write_config()
-        self._drop_stats_after(self.images)
+        if self.rank == 0:
+            self.stats.drop_after(self.images)
         with self._interruptible():
             while self.images < total:
                 self.train_step()
@@ -284,7 +284,7 @@ class Trainer:
                 if self.images - tick_images >= tick or done:
                     self.seconds += now - last_tick
                     speed = (self.images - tick_images) / max(now - last_tick, 1e-9)
-                    self._tick(speed, total, writer)
+                    self._tick(speed, total)
                     last_tick, tick_images = time.monotonic(), self.images
                 # Each process has a clock of its own, and all of them meet in a snapshot.
                 if done or self._agree(now - last_snapshot > 60 * snapshot_minutes):
@@ -293,8 +293,7 @@ class Trainer:
                 if done:
                     break
         bar.close()
-        if writer:
-            writer.close()
+        self.stats.close()
 
     def snapshot(self) -> None:
         """Write the sample grid, the averaged weights and the resumable state, each atomically.
@@ -372,68 +371,6 @@ class Trainer:
                 group["betas"] = (self.recipe.beta1, self.recipe.beta2)
         self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
 
-    def begin_with(self, source: str | Path) -> bool:
-        """Take the trained generator of `source`, a run or a checkpoint, and of a run its D too.
-
-        A narrower generator is made as wide as this run's, and draws the same at first. A D that is
-        built otherwise than this run's is left behind; give a new one a `head_start`.
-        Lines, textures and what makes a picture look real carry over from one subject to another.
-        The embedding statistics, Stage-I under Stage-II and the step count stay this run's own.
-        Returns whether D was taken. Raises ValueError when the networks differ in more than width.
-        """
-        state_file = Path(source) / "state.pt"
-        if state_file.exists():
-            state = load_state(state_file, self.device)
-        else:
-            weights = StackGAN.from_pretrained(source).state_dict()
-            state = {"model": weights, "average": weights}
-        config = config_of(source)
-        part, differing = f"{self.stage.name}.", self._differing(config)
-        width = f"{self.stage.name}_width"
-        wider = list(differing) == [width] and differing[width][0] < differing[width][1]
-        try:
-            for network, name in ((self.model, "model"), (self.average, "average")):
-                trained = {
-                    k.removeprefix(part): v for k, v in state[name].items() if k.startswith(part)
-                }
-                ours = self.stage.trainee(network)
-                if wider:
-                    # Stage-II reads ĉ, if any, beside the sketch's channels.
-                    read = self.model.config.condition_dim * self.model.config.text_in_stage2
-                    text = {"join.0.weight": read}
-                    trained = widened(trained, ours.state_dict(), text)
-                ours.load_state_dict(trained)
-        except RuntimeError as error:
-            there_and_here = (
-                f"{name} {theirs} there, {ours} here" for name, (theirs, ours) in differing.items()
-            )
-            raise ValueError(
-                f"{source} cannot be begun with, because its networks are others: "
-                + "; ".join(there_and_here)
-            ) from error
-        theirs, ours = state.get("discriminator", {}), self.discriminator.state_dict()
-        fits = {k: v.shape for k, v in theirs.items()} == {k: v.shape for k, v in ours.items()}
-        if fits:
-            self.discriminator.load_state_dict(theirs)
-        return fits
-
-    def _differing(self, config: StackGANConfig) -> dict[str, tuple]:
-        """What in another's configuration makes this stage's generator a different one: name →
-        (theirs, ours)."""
-        beside = {"stages", "discriminator_width", "discriminator_text_dim"}
-        ours = self.model.config
-        if self.stage.name == "stage1":
-            beside |= {"stage2_width", "text_in_stage2"}
-            ours, config = ours.stage1_alone(), config.stage1_alone()
-        else:
-            beside |= {"stage1_width", "noise_dim"}
-        theirs, ours = asdict(config), asdict(ours)
-        return {
-            n: (value, ours[n])
-            for n, value in theirs.items()
-            if n not in beside and ours[n] != value
-        }
-
     def _state(self) -> dict:
         return {
             "format": STATE_FORMAT,
@@ -447,20 +384,13 @@ class Trainer:
             "seconds": self.seconds,
         }
 
-    def _note(self, **terms: Tensor) -> None:
-        for name, value in terms.items():
-            # Summed where they are: reading a number would wait for the device at every step.
-            self._sums[name] = self._sums.get(name, 0) + value.detach().float()
-        self._terms += 1
-
-    def _tick(self, speed: float, total: int, writer) -> None:
-        terms = {name: float(value) / self._terms for name, value in self._sums.items()}
-        self._sums, self._terms = {}, 0
+    def _tick(self, speed: float, total: int) -> None:
+        terms = self.stats.take()
         if not all(map(math.isfinite, terms.values())):
             raise FloatingPointError(self._not_finite(f"losses {terms}"))
         if self.rank:
             return
-        stats = {
+        line = {
             "images": self.images,
             "kimg": round(self.images / 1000, 3),
             "epoch": round(self.images / len(self.data.train), 3),
@@ -469,18 +399,14 @@ class Trainer:
             "learning_rate": self.g_optimizer.param_groups[0]["lr"],
             **{name: round(value, 5) for name, value in terms.items()},
         }
-        with (self.out / "stats.jsonl").open("a") as file:
-            file.write(json.dumps(stats) + "\n")
+        self.stats.write(line)
         eta = (total - self.images) / max(speed, 1e-9)
         tqdm.write(
-            f"{stats['kimg']:.1f} kimg  {speed:.1f} img/s  ETA {eta / 3600:.1f} h  "
+            f"{line['kimg']:.1f} kimg  {speed:.1f} img/s  ETA {eta / 3600:.1f} h  "
             + "  ".join(f"{k} {v:.3f}" for k, v in terms.items()),
             file=sys.stdout,
         )
         sys.stdout.flush()
-        if writer:
-            for name, value in stats.items():
-                writer.add_scalar(name, value, self.images)
 
     def _not_finite(self, what: str) -> str:
         sound = (
@@ -512,15 +438,6 @@ class Trainer:
             self.out / "config.json", lambda path: path.write_text(json.dumps(content, indent=2))
         )
 
-    def _drop_stats_after(self, images: int) -> None:
-        """Lines written after the state was saved would appear twice in a resumed run."""
-        path = self.out / "stats.jsonl"
-        if self.rank == 0 and path.exists():
-            lines = path.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("}\n")]  # a full disk cuts the last
-            kept = [line for line in kept if json.loads(line)["images"] <= images]
-            write_atomically(path, lambda new: new.write_text("".join(kept)))
-
     def _agree(self, done: bool) -> bool:
         """All processes stop together: if any wants to, all do."""
         if self.processes == 1:
@@ -541,34 +458,6 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-    def _tensorboard(self):
-        from torch.utils.tensorboard import SummaryWriter  # an optional package
-
-        return SummaryWriter(self.out)
-
-
-def config_of(source: str | Path) -> StackGANConfig:
-    """Of the networks in a run's folder or a checkpoint. Raises CheckpointError for neither."""
-    if not (Path(source) / "state.pt").exists():
-        return StackGAN.from_pretrained(source).config
-    path = Path(source) / "config.json"
-    try:
-        return StackGANConfig(**json.loads(path.read_text())["config"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"{path} is no run's, or damaged: {error!r}") from error
-
-
-def load_state(path: Path, device: torch.device | str) -> dict:
-    """What `Trainer.snapshot` wrote. Raises ValueError, in words, for a file that is something else."""
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-        version = state["format"]
-    except (RuntimeError, EOFError, UnpicklingError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged, or no run's state: {type(error).__name__}") from error
-    if version != STATE_FORMAT:
-        raise ValueError(f"{path} has format {version}, {STATE_FORMAT} is needed")
-    return state
 
 
 def make_discriminator(
