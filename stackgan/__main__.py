@@ -14,9 +14,8 @@ import torch
 from tqdm import tqdm
 
 from stackgan import images, latents
-from stackgan.model import CheckpointError
 from stackgan.paths import MAX_SENTENCES
-from stackgan.pipeline import MAX_FRAMES, Pipeline
+from stackgan.pipeline import BATCH, MAX_FRAMES, Pipeline
 from stackgan.text import first_line
 
 MAX_SAMPLES = 1024  # pictures of one command
@@ -29,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     command = _interpolate if argv[:1] == ["interpolate"] else _generate
     try:
         return command(argv[1:] if command is _interpolate else argv)
-    except (CheckpointError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -42,7 +41,9 @@ def _generate(argv: list[str]) -> int:
         'Draw pictures of a sentence. To go between two: python -m stackgan interpolate "A" "B"',
     )
     p.add_argument("caption", help="one sentence, for example: a flower with long yellow petals")
-    p.add_argument("-n", "--count", type=int, default=1, help="pictures, of seeds N, N + 1, …")
+    p.add_argument(
+        "-n", "--count", type=int, default=1, help="pictures: the next one has the next seeds"
+    )
     p.add_argument("--seed", type=int, help="of the noise z; a random one unless given")
     p.add_argument("--out", default="stackgan.png", help="PNG; several are numbered (name-1.png)")
     p.add_argument("--sketch", help="PNG for Stage-I's 64×64 sketch as well")
@@ -55,22 +56,27 @@ def _generate(argv: list[str]) -> int:
         p.error(f"--sketch and --out are the same file, {args.out}")
     first = random.randrange(2**31) if args.seed is None else args.seed
     pipeline = _pipeline(p, args)
-    inputs = pipeline.prepare(
-        args.caption,
-        [first + i for i in range(args.count)],
-        epsilon_seeds=args.epsilon_seed,
-        truncation=args.truncation,
-    )
-    sketches = pipeline.sketch(inputs)
+    seeds = latents.seeds_from(first, args.count)
+    epsilon_seeds = args.epsilon_seed
+    if epsilon_seeds is not None:
+        epsilon_seeds = latents.seeds_from(epsilon_seeds, args.count)
+    # What is drawn is saved at once: an interruption loses a batch, and memory holds no more.
     with _bar(args.count) as bar:
-        pictures = pipeline.refine(sketches, inputs, lambda done, _: bar.update(done - bar.n))
-    for tensors, paths in ((pictures, out), (sketches, sketch_out)):
-        for picture, path, settings in zip(
-            images.to_pictures(tensors), paths, inputs.settings, strict=False
-        ):
-            images.save_png(picture, path, settings)
-    for path, settings in zip(out, inputs.settings, strict=True):
-        print(f"{path}  seed {settings['seed']}")
+        for start in range(0, args.count, BATCH):
+            rows = slice(start, start + BATCH)
+            inputs = pipeline.prepare(
+                args.caption,
+                seeds[rows],
+                epsilon_seeds=epsilon_seeds and epsilon_seeds[rows],
+                truncation=args.truncation,
+            )
+            sketches = pipeline.sketch(inputs)
+            _save(pipeline.refine(sketches, inputs), out[rows], inputs.settings)
+            if sketch_out:
+                _save(sketches, sketch_out[rows], inputs.settings)
+            bar.update(len(inputs))
+    for path, seed in zip(out, seeds, strict=True):
+        print(f"{path}  seed {seed}")
     return 0
 
 
@@ -104,19 +110,21 @@ def _interpolate(argv: list[str]) -> int:
     [out] = _paths(p, "--out", args.out, 1, suffixes=(*images.ANIMATIONS, ".png"))
     if out.suffix.lower() == ".mp4" and not images.can_write_mp4():
         p.error("--out: an .mp4 is written by PyAV: pip install av")
-    with _bar(args.frames) as bar:
-        output = _pipeline(p, args).interpolate(
-            args.captions,
-            frames=args.frames,
-            seed=args.seed if args.end_seed is None else [args.seed, args.end_seed],
-            epsilon_seed=args.epsilon_seed,
-            truncation=args.truncation,
-            spherical=args.spherical,
-            progress=lambda done, _: bar.update(done - bar.n),
-        )
-    frames = output.images if args.stage == 2 else output.sketches
+    pipeline = _pipeline(p, args)
+    inputs = pipeline.prepare_path(
+        args.captions,
+        args.frames,
+        seed=args.seed if args.end_seed is None else [args.seed, args.end_seed],
+        epsilon_seed=args.epsilon_seed,
+        truncation=args.truncation,
+        spherical=args.spherical,
+    )
+    frames = pipeline.sketch(inputs)
+    if args.stage == 2:
+        with _bar(args.frames) as bar:
+            frames = pipeline.refine(frames, inputs, lambda done, _: bar.update(done - bar.n))
     if out.suffix.lower() == ".png":
-        settings = {k: v for k, v in output.settings[0].items() if k != "position"}
+        settings = {k: v for k, v in inputs.settings[0].items() if k != "position"}
         settings |= {"frames": args.frames, "stage": args.stage}
         images.save_png(images.grid(frames, columns=args.frames), out, settings)
     else:
@@ -158,6 +166,11 @@ def _paths(
     if count == 1:
         return [path]
     return [path.with_stem(f"{path.stem}-{i + 1}") for i in range(count)]
+
+
+def _save(pictures: torch.Tensor, paths: list[Path], settings: list[dict]) -> None:
+    for picture, path, record in zip(images.to_pictures(pictures), paths, settings, strict=True):
+        images.save_png(picture, path, record)
 
 
 def _bar(total: int) -> tqdm:

@@ -30,6 +30,11 @@ def check_seed(seed: int) -> int:
     raise ValueError(f"a seed is a whole number from 0 to {MAX_SEED}, not {seed!r}")
 
 
+def seeds_from(first: int, count: int) -> list[int]:
+    """Seeds of `count` samples: sample i has seed first + i, beginning again at 0 past the last."""
+    return [(first + i) % (MAX_SEED + 1) for i in range(count)]
+
+
 @dataclass(frozen=True)
 class Noise:
     """The random inputs of N pictures; an ε of None stands for ε = 0, that is ĉ = μ."""

@@ -58,6 +58,10 @@ class Checkpoints:
                 self._pipelines[name] = pipeline
             return self._pipelines[name]
 
+    def is_loaded(self, name: str | None = None) -> bool:
+        """Whether `pipeline` has that one at hand."""
+        return (name or self.names[0]) in self._pipelines
+
     def warm(self) -> None:
         """Load the default checkpoint and its sentence encoder, for the first visitor's sake."""
         if self.names:

@@ -51,10 +51,5 @@ def fresh_seed() -> int:
     return random.randrange(FRESH_SEEDS)
 
 
-def seeds_from(first: int, count: int) -> list[int]:
-    """Seeds of `count` samples: sample i has seed first + i, beginning again at 0 past the last."""
-    return [(first + i) % (MAX_SEED + 1) for i in range(count)]
-
-
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

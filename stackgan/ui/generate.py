@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import gradio as gr
 
-from stackgan.latents import MAX_TRUNCATION
+from stackgan.latents import MAX_TRUNCATION, seeds_from
 from stackgan.ui import checks, drawing, examples
 from stackgan.ui.controls import ROLL, chosen_epsilon, exchange_examples, offer_examples
 from stackgan.ui.drawing import Drawing
@@ -140,7 +140,8 @@ class Generate(Tab):
             seed: Seed of z, 0 to 4294967295; sample i has seed + i. A fresh one when null.
             samples: How many pictures, 1 to 16.
             truncation: Scale of z, 0 (typical) to 1.5 (varied).
-            epsilon_seed: Seed of ε in Conditioning Augmentation; null holds ε at 0.
+            epsilon_seed: Seed of ε in Conditioning Augmentation; sample i has epsilon_seed + i. Null
+                holds ε at 0.
             checkpoint: Name of the checkpoint; the default one when null.
             best_of: Draw this many for each sample, 1 to 16 and at most 32 in all, and return those
                 that fit the caption best, best first. Needs a checkpoint with a text-image scorer.
@@ -171,10 +172,10 @@ class Generate(Tab):
                 f"{MAX_DRAWN} are the limit: choose fewer of either"
             )
         truncation = checks.number(truncation, "truncation", 0, MAX_TRUNCATION)
-        seeds = checks.seeds_from(checks.seed(seed), count)
+        seeds = seeds_from(checks.seed(seed), count)
         epsilon_seeds = None
         if epsilon_seed is not None:
-            epsilon_seeds = checks.seeds_from(checks.seed(epsilon_seed, "the ε seed"), count)
+            epsilon_seeds = seeds_from(checks.seed(epsilon_seed, "the ε seed"), count)
         pipeline = self.checkpoints.pipeline(checkpoint)
         request = drawing.Request(caption, seeds, epsilon_seeds, truncation, samples)
         yield from drawing.draw(pipeline, request)
@@ -246,9 +247,13 @@ class Generate(Tab):
             chooser, [at.caption], lambda name: [examples.first(examples.captions(name))]
         )
         # Without triggers: when the page is opened, and when another checkpoint is chosen.
-        # It may load the checkpoint, which is computing, too; but it waits for nobody's pictures.
-        offer = uses_model(self.offer_ranking)["fn"]
-        gr.on(None, offer, chooser, at.best_of, queue=False, **PRIVATE)
+        gr.on(None, self.offer, chooser, at.best_of, queue=False, **PRIVATE)
+
+    def offer(self, checkpoint) -> gr.Slider:
+        """`offer_ranking`, at once; only a checkpoint that is yet to be loaded is computing."""
+        if self.checkpoints.is_loaded(checkpoint):
+            return self.offer_ranking(checkpoint)
+        return uses_model(self.offer_ranking)["fn"](checkpoint)
 
     def offer_ranking(self, checkpoint) -> gr.Slider:
         """Best of, for a checkpoint that can rank; switched off, with the reason, for another."""

@@ -12,7 +12,8 @@ gr = pytest.importorskip("gradio")
 
 from stackgan import CheckpointError  # noqa: E402
 from stackgan.images import read_settings  # noqa: E402
-from stackgan.ui import checks, controls, examples, files, page  # noqa: E402
+from stackgan.latents import seeds_from  # noqa: E402
+from stackgan.ui import controls, examples, files, page  # noqa: E402
 from stackgan.ui.checkpoints import Checkpoints  # noqa: E402
 from stackgan.ui.generate import Generate  # noqa: E402
 from stackgan.ui.theme import THEME  # noqa: E402
@@ -123,7 +124,7 @@ def test_words_stand_out_from_what_they_stand_on(scheme):
 
 
 def test_seeds_of_samples_begin_again_after_the_last():
-    assert checks.seeds_from(2**32 - 1, 3) == [2**32 - 1, 0, 1]
+    assert seeds_from(2**32 - 1, 3) == [2**32 - 1, 0, 1]
 
 
 def aged(folder, seconds: float):
