@@ -59,7 +59,7 @@ class FeatureNetwork:
 
 
 def load_lite(name: str) -> FeatureNetwork:
-    """EfficientNet-Lite by its name, on an accelerator where there is one.
+    """EfficientNet-Lite by its name, on CUDA where there is one.
 
     On a CPU OpenVINO runs it where that is installed: about twice as fast, and the features
     differ by rounding alone. Raises ModuleNotFoundError with the missing package's name, and

@@ -61,8 +61,8 @@ class Stage1Generator(nn.Module):
     def draw(self, condition: Tensor, z: Tensor) -> Tensor:
         """ĉ₀ (N, N_g) and z (N, N_z) → sketches (N, 3, W₀, H₀)."""
         x = self.seed_map(torch.cat([condition, z], dim=1))  # (N, 8g·4·4)
-        x = self.up(x.unflatten(1, (-1, 4, 4)))  # (N, g/2, 64, 64)
-        return self.to_rgb(x)  # (N, 3, 64, 64)
+        x = self.up(x.unflatten(1, (-1, 4, 4)))  # (N, C, W₀, H₀)
+        return self.to_rgb(x)  # (N, 3, W₀, H₀)
 
 
 class Stage2Generator(nn.Module):
@@ -120,10 +120,10 @@ class Stage2Generator(nn.Module):
         return Drawing(self.draw(sketches, condition), mu, log_variance)
 
     def draw(self, sketches: Tensor, condition: Tensor | None) -> Tensor:
-        """Sketches (N, 3, 64, 64) and ĉ (N, N_g) → pictures (N, 3, W, H)."""
+        """Sketches (N, 3, W₀, H₀) and ĉ (N, N_g) → pictures (N, 3, W, H)."""
         x = self.encoder(sketches)  # (N, 4g, 16, 16)
         if condition is not None:
             text = condition.to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[2:])
             x = torch.cat([x, text], dim=1)  # (N, 4g + N_g, 16, 16)
         x = self.residual(self.join(x))  # (N, 4g, 16, 16)
-        return self.to_rgb(self.up(x))  # (N, 3, 256, 256)
+        return self.to_rgb(self.up(x))  # (N, 3, W, H)

@@ -1,6 +1,6 @@
 """Tensors ↔ pictures, grids, strips, animations, and the settings inside a PNG.
 
-One pair of functions turns tensors into pictures and back, and rounds; nothing else does.
+Here alone grey levels become numbers in [−1, 1] and are rounded back.
 """
 
 from __future__ import annotations
@@ -36,10 +36,15 @@ def to_pictures(images: Tensor) -> list[Image.Image]:
     return [Image.fromarray(np.ascontiguousarray(array)) for array in arrays]
 
 
+def from_uint8(pixels: Tensor) -> Tensor:
+    """Grey levels as pictures and photo packs have them, (N, H, W, 3) → (N, 3, H, W) in [−1, 1]."""
+    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
 def from_pictures(pictures: Sequence[Image.Image]) -> Tensor:
     """N pictures of one size → (N, 3, H, W) in [−1, 1]: the inverse of `to_pictures`."""
     arrays = np.stack([np.asarray(picture.convert("RGB")) for picture in pictures])
-    return torch.from_numpy(arrays).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    return from_uint8(torch.from_numpy(arrays))
 
 
 def shrink(images: Tensor, side: int) -> Tensor:

@@ -43,10 +43,10 @@ class StackGAN(
 ):
     """The trained networks: `embedding_norm`, `stage1`, and `stage2` (None when `stages=1`).
 
-    `save_pretrained(folder)`, `push_to_hub(repo)` and `from_pretrained(folder_or_repo)` come from
-    huggingface_hub. Weights are saved in the precision they have (`model.half()` for a checkpoint
-    to ship) and always loaded into single precision. `companions` are the files that lay beside
-    them, by name; saving and pushing takes those along.
+    `save_pretrained(folder)` and `push_to_hub(repo)` come from huggingface_hub. Weights are saved
+    in the precision they have (`model.half()` for a checkpoint to ship) and always loaded into
+    single precision. `companions` are the files that lay beside them, by name; saving and pushing
+    takes those along.
     """
 
     def __init__(self, config: StackGANConfig = StackGANConfig()):
@@ -72,7 +72,7 @@ class StackGAN(
         model = cls(_read_config(folder, name))
         try:
             load_model(model, folder / WEIGHTS)
-        except (SafetensorError, RuntimeError) as error:
+        except (SafetensorError, RuntimeError, OSError) as error:
             reason = str(error).splitlines()
             raise CheckpointError(
                 f"the weights of {name} do not fit their config.json, or the file is damaged: "

@@ -1,4 +1,4 @@
-"""Captions → pictures: the encoder, the two generators and the device behind four functions.
+"""Captions → pictures: the encoder, the two generators and the device behind a few functions.
 
     inputs = pipeline.prepare("a red flower", seeds=[1, 2, 3])
     sketches = pipeline.sketch(inputs)
@@ -56,8 +56,8 @@ class Inputs:
 class StackGANOutput:
     """Pictures of both stages, tensors in [−1, 1], and the settings that reproduce each."""
 
-    sketches: Tensor  # (N, 3, 64, 64)
-    images: Tensor  # (N, 3, 256, 256); of a one-stage model, its own pictures again
+    sketches: Tensor  # (N, 3, W₀, H₀), 64 × 64 unless the config says otherwise
+    images: Tensor  # (N, 3, W, H), 256 × 256; of a one-stage model, its own pictures again
     settings: list[dict]
 
     def sketch_pictures(self) -> list[Image.Image]:
@@ -81,7 +81,7 @@ class Pipeline:
     ):
         """`encoder`: list of captions → (N, E); the one that the config names unless given.
 
-        `device`: "cpu", "cuda", …; an accelerator where there is one unless given. `engine`: see
+        `device`: "cpu", "cuda", …; CUDA's where there is one unless given. `engine`: see
         stackgan.runtime. `name`: what the settings of a picture call this checkpoint.
         """
         self.config = model.config
@@ -255,7 +255,7 @@ class Pipeline:
         return Inputs(along(self.encoder(captions), at, spherical), noise, captions, settings)
 
     def sketch(self, inputs: Inputs, progress: Progress | None = None) -> Tensor:
-        """Stage-I: N inputs → sketches (N, 3, 64, 64) in [−1, 1], on the CPU."""
+        """Stage-I: N inputs → sketches (N, 3, W₀, H₀) in [−1, 1], on the CPU."""
         return _in_batches(
             len(inputs),
             lambda rows: self.engine.sketch(
@@ -265,7 +265,7 @@ class Pipeline:
         )
 
     def refine(self, sketches: Tensor, inputs: Inputs, progress: Progress | None = None) -> Tensor:
-        """Stage-II: sketches (N, 3, 64, 64) and their inputs → pictures (N, 3, 256, 256).
+        """Stage-II: sketches (N, 3, W₀, H₀) and their inputs → pictures (N, 3, W, H).
 
         A model of one stage has nothing to refine: its sketches are its pictures.
         """

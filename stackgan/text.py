@@ -85,7 +85,8 @@ class SentenceEncoder:
     def __call__(self, captions: Sequence[str], progress: bool = False) -> Tensor:
         """N captions → embeddings (N, E), single precision, on the CPU.
 
-        Raises ValueError for an empty or overlong caption.
+        Raises ValueError for an empty or overlong caption, and for an encoder that cannot be loaded
+        or has other dimensions than expected.
         """
         captions = [clean_caption(caption) for caption in captions]
         if not captions:

@@ -36,6 +36,15 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess:
 
 
 @needs_checkpoint
+def test_quick_start_in_python_draws(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(block("python", "from stackgan import Pipeline"), names)
+    assert [picture.size for picture in names["output"].sketch_pictures()] == [(64, 64)] * 3
+    assert Image.open(tmp_path / "flower.png").size == (256, 256)
+
+
+@needs_checkpoint
 def test_quick_start_commands_draw(tmp_path):
     commands = [c for c in SHELL if c.startswith("python -m stackgan ")]
     assert len(commands) == 3

@@ -1,3 +1,5 @@
+import socket
+
 import pytest
 import torch
 
@@ -71,7 +73,7 @@ def test_unknown_encoder_is_named():
 
 
 def test_bundled_minilm_needs_no_network_and_tells_colours_apart(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("a host was asked"))
     encoder = load_encoder("all-MiniLM-L6-v2", 384)
     a, b, c = encoder(["a red flower", "a red blossom", "a small brown bird on a branch"])
     assert a.shape == (384,)

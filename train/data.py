@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stackgan.images import shrink
+from stackgan.images import from_uint8, shrink
 from train.prepare import FORMAT
 
 
@@ -193,8 +193,7 @@ class PhotoData:
         )  # (N, S, S, 3) uint8
         flips = flips.to(self.device)
         pixels[flips] = pixels[flips].flip(2)
-        images = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        return shrink(images, self.resolution)
+        return shrink(from_uint8(pixels), self.resolution)
 
     def captions(self, folder: str | Path, split: str, count: int, seed: int = 0) -> list[dict]:
         """`count` photos of a split drawn at random: their index, and one caption each."""

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from stackgan.config import StackGANConfig
 from stackgan.features import SIDE, FeatureNetwork, brought_to_size, load_lite
+from stackgan.images import from_uint8
 from train.data import DataError, PhotoData
 from train.files import write_atomically
 from train.loop import make_discriminator
@@ -106,7 +107,7 @@ def photos(data: PhotoData, rows: Iterable[int], batch: int = BATCH) -> Iterator
     for part in rows.split(batch):
         pixels = data.photos[part.to(data.photos.device)]  # (N, 288, 288, 3) uint8
         pixels = pixels[:, margin : margin + SIDE, margin : margin + SIDE]
-        yield pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        yield from_uint8(pixels)
 
 
 def photo_features(

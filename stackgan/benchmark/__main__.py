@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError("--checkpoint and --random exclude each other")
         if args.page and args.random:
             raise ValueError("--page needs a checkpoint, not --random weights")
-        if args.plot and not _writable_picture(Path(args.plot)):
+        if args.plot and not _can_be_a_plot(Path(args.plot)):
             raise ValueError(f"--plot is a {', '.join(PLOTS)} in a folder, not {args.plot!r}")
         batches = _batches(args.batches or ("4" if args.quick else "4,8,16"))
         if args.cold:
@@ -64,10 +64,14 @@ def main(argv: list[str] | None = None) -> int:
     print(table(result))
     if args.markdown:
         print(f"\n{markdown(result)}\n")
-    if args.plot:
-        plot(result, args.plot)
     if args.json:
         print(json.dumps(result))
+    try:
+        if args.plot:
+            plot(result, args.plot)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return 0
 
 
@@ -98,7 +102,7 @@ def _model(args: argparse.Namespace) -> StackGAN:
     return StackGAN.from_pretrained(name)
 
 
-def _writable_picture(path: Path) -> bool:
+def _can_be_a_plot(path: Path) -> bool:
     return path.suffix.lower() in PLOTS and path.parent.is_dir()
 
 

@@ -116,7 +116,11 @@ def _running(arguments: list[str]) -> Iterator[str]:
                 yield address
             finally:
                 app.terminate()
-                app.wait(20)
+                try:
+                    app.wait(20)
+                except subprocess.TimeoutExpired:
+                    app.kill()
+                    app.wait()
 
 
 def _wait_for(address: str, app: subprocess.Popen, log: Path) -> None:

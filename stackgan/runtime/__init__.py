@@ -47,14 +47,15 @@ def load_engine(model: StackGAN, name: str = "auto", device: torch.device | str 
     if name not in ("auto", *ENGINES):
         raise ValueError(f"unknown engine {name!r}; there are auto, {', '.join(ENGINES)}")
     plain = PlainEngine(model, device)
-    candidates: dict[str, list[Callable[[], Engine]]] = {
-        "plain": [],
-        "torch": [lambda: TorchEngine(model, device)],
-        "openvino": [lambda: _openvino(model, device), lambda: TorchEngine(model, device)],
-        "auto": _fastest_first(model, device),
-    }
+    candidates: list[Callable[[], Engine]] = []
+    if name == "auto":
+        candidates = _fastest_first(model, device)
+    elif name != "plain":
+        candidates = [lambda: TorchEngine(model, device)]
+    if name == "openvino":
+        candidates.insert(0, lambda: _openvino(model, device))
     engine = plain
-    for load in candidates[name]:
+    for load in candidates:
         try:
             candidate = load()
             reason = disagreement(candidate, plain) if name == "auto" else None

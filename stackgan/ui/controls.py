@@ -66,7 +66,7 @@ def chosen_epsilon(mean: object, epsilon_seed: object) -> int | None:
     return checks.seed(epsilon_seed, "the ε seed")
 
 
-def stage_image(stage: str, elem_id: str | None, alt_text: str, **options: object) -> gr.Image:
+def stage_image(stage: str, elem_id: str, alt_text: str) -> gr.Image:
     """A picture of one stage, "sketch" or "picture", at the size that both have on the page."""
     label = {"sketch": "Stage-I · sketch", "picture": "Stage-II · picture"}[stage]
     return gr.Image(
@@ -79,7 +79,6 @@ def stage_image(stage: str, elem_id: str | None, alt_text: str, **options: objec
         alt_text=alt_text,
         elem_id=elem_id,
         elem_classes=["stage", stage],
-        **options,
     )
 
 

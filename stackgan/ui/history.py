@@ -113,6 +113,8 @@ class History:
     def open_png(self, path: str | None) -> dict:
         """A dropped PNG: the updates that show its settings and draw it again."""
         with checks.errors_in_words():
+            if path is None:
+                raise ValueError("no file has arrived: drop the picture once more")
             settings = png_settings(path)
             for tab in self.tabs.values():
                 values = _values(tab, settings)

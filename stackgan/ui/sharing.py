@@ -122,21 +122,14 @@ def _fitted(name: str, control: gr.components.Component, value: object) -> objec
         high = MAX_NUMBER if control.maximum is None else control.maximum
         checks.number(value, f"“{name}”", low, high)
         return value
-    elif isinstance(control, gr.Dropdown | gr.Radio | gr.CheckboxGroup):
+    elif isinstance(control, gr.Dropdown | gr.Radio):
         offered = [choice for _, choice in control.choices]
-        many = isinstance(value, list)
-        fits = all(choice in offered for choice in (value if many else [value]))
-        fits = fits and many == _takes_several(control)
-        wanted = "one of " + ", ".join(map(str, offered))
+        fits, wanted = value in offered, "one of " + ", ".join(map(str, offered))
     else:
         fits, wanted = isinstance(value, str) and len(value) <= MAX_TEXT, "a text"
     if not fits:
         raise ValueError(f"“{name}” is {wanted} on this page, not {echoed(value)}")
     return value
-
-
-def _takes_several(control: gr.components.Component) -> bool:
-    return isinstance(control, gr.CheckboxGroup) or bool(getattr(control, "multiselect", False))
 
 
 def _is_sound(record: object) -> bool:

@@ -18,6 +18,7 @@ from stackgan.images import (
     stages_grid,
 )
 from stackgan.latents import MAX_TRUNCATION
+from stackgan.paths import MAX_SENTENCES
 from stackgan.pipeline import Inputs, Pipeline
 from stackgan.text import echoed
 from stackgan.ui import checks
@@ -56,7 +57,7 @@ class Route:
 def checked_route(captions, frames, seed, end_seed, spherical, truncation) -> Route:
     """What a client sent, checked. Raises ValueError in words."""
     # Each sentence has a frame of its own; too many sentences are refused as such, later.
-    fewest = min(max(2, len(captions)), FILM_FRAMES) if isinstance(captions, list) else 2
+    fewest = min(max(2, len(captions)), MAX_SENTENCES) if isinstance(captions, list) else 2
     frames = checks.whole(frames, "the number of frames", fewest, FILM_FRAMES)
     if seed is not None:
         seed = checks.seed(seed)

@@ -254,6 +254,7 @@ def test_the_endpoint_that_makes_a_film(checkpoints):
     assert Image.open(film["path"]).n_frames == 3
     for bad, words in (
         ({"captions": ["red"]}, "2 to 5 sentences"),
+        ({"captions": ["red"] * 10, "frames": 9}, "2 to 5 sentences"),
         ({"captions": "red"}, "list of captions"),
         ({"captions": ["red", "blue"], "format": "avi"}, "a film is one of"),
         ({"captions": ["red", "blue"], "seconds": 90}, "seconds"),

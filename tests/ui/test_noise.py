@@ -62,7 +62,7 @@ def test_the_centre_of_the_map_is_the_picture_of_the_seed(tab, checkpoints):
 
 
 def test_an_answer_is_one_folder_and_a_slider_s_way_none(tab, tmp_path, monkeypatch):
-    """Folders are bounded in number: many small ones would push out other visitors' pictures."""
+    """One folder an answer: its files grow old together."""
     monkeypatch.setattr("stackgan.ui.files.get_upload_folder", lambda: str(tmp_path))
     *_, last = tab.draw(*controls())
     for x in (0.1, 0.2, 0.3):
