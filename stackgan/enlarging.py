@@ -93,18 +93,28 @@ class _Gather(torch.autograd.Function):
 def _add_taps(products: Tensor, axis: int) -> Tensor:
     """Products (…, S, 3, …), S on that axis → sums of even and odd places (…, S, 2, …)."""
     first, middle, last = products.unbind(axis + 1)
+    sums, (even, odd) = _apart(first, 2, axis + 1)
     rest = first.shape[axis] - 1
-    even, odd = middle + last, first + middle
-    even.narrow(axis, 1, rest).add_(first.narrow(axis, 0, rest))
-    odd.narrow(axis, 0, rest).add_(last.narrow(axis, 1, rest))
-    return torch.stack([even, odd], axis + 1)
+    torch.add(middle, last, out=even).narrow(axis, 1, rest).add_(first.narrow(axis, 0, rest))
+    torch.add(first, middle, out=odd).narrow(axis, 0, rest).add_(last.narrow(axis, 1, rest))
+    return sums
 
 
 def _spread_over_taps(sums: Tensor, axis: int) -> Tensor:
     """The adjoint of `_add_taps`."""
     even, odd = sums.unbind(axis + 1)
+    products, (first, middle, last) = _apart(even, 3, axis + 1)
     rest = even.shape[axis] - 1
-    first, middle, last = odd.clone(), even + odd, even.clone()
-    first.narrow(axis, 0, rest).add_(even.narrow(axis, 1, rest))
-    last.narrow(axis, 1, rest).add_(odd.narrow(axis, 0, rest))
-    return torch.stack([first, middle, last], axis + 1)
+    torch.add(even, odd, out=middle)
+    first.copy_(odd).narrow(axis, 0, rest).add_(even.narrow(axis, 1, rest))
+    last.copy_(even).narrow(axis, 1, rest).add_(odd.narrow(axis, 0, rest))
+    return products
+
+
+def _apart(like: Tensor, count: int, axis: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Room for a stack of `count` tensors along a new axis, and each one's place in it.
+
+    What is written there need not be copied, as torch.stack would.
+    """
+    room = like.new_empty((*like.shape[:axis], count, *like.shape[axis:]))
+    return room, room.unbind(axis)
