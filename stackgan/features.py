@@ -192,7 +192,8 @@ class FrozenConv2d(nn.Module):
             flipped = flipped.transpose(0, 1)  # a depthwise kernel is its own transpose
         uneven = self.padding[1] - self.padding[0]
         self.spread: Tensor | None = None  # see _FrozenConvolution.backward
-        self.packed: dict[tuple[str, torch.dtype], Tensor] = {}  # see _convolve
+        # Weights as `_convolve` wants them, once for all: they never change.
+        self.cast: dict[tuple, Tensor] = {}
         self.register_buffer("weight", weight)
         self.register_buffer("evened", F.pad(weight, (uneven, 0, uneven, 0)))
         self.register_buffer("flipped", flipped.contiguous())
@@ -221,15 +222,16 @@ class FrozenConv2d(nn.Module):
         relu6: bool = False,
     ) -> Tensor:
         bias = None if bias is None else bias.to(x.dtype)
-        if x.device.type == "cpu" and onednn.is_available(x.dtype):
-            weight = self.packed.get((name, x.dtype))
-            if weight is None:
-                weight = onednn.pack(getattr(self, name).to(x.dtype), padding, stride, self.groups)
-                self.packed[name, x.dtype] = weight
+        fused = x.device.type == "cpu" and onednn.is_available(x.dtype)
+        key = name, x.dtype, x.device, fused
+        if key not in self.cast:
+            weight = getattr(self, name).to(x.dtype)
+            self.cast[key] = onednn.pack(weight, padding, stride, self.groups) if fused else weight
+        weight = self.cast[key]
+        if fused:
             act = ("hardtanh", (0.0, 6.0)) if relu6 else ("none",)
             return onednn.convolution(x, weight, bias, padding, stride, self.groups, *act)
         with torch.autocast(x.device.type, enabled=False):
-            weight = getattr(self, name).to(x.dtype)
             y = F.conv2d(x, weight, bias, stride, padding, groups=self.groups)
         return y.clamp_(0.0, 6.0) if relu6 else y
 

@@ -82,7 +82,7 @@ class SentenceEncoder:
         except ValueError as error:  # who asks for a picture is told the same
             print(f"error: {error}", file=sys.stderr)
 
-    def __call__(self, captions: Sequence[str], progress: bool = False) -> Tensor:
+    def __call__(self, captions: Sequence[str]) -> Tensor:
         """N captions → embeddings (N, E), single precision, on the CPU.
 
         Raises ValueError for an empty or overlong caption, and for an encoder that cannot be loaded
@@ -93,7 +93,7 @@ class SentenceEncoder:
             return torch.empty(0, self.dim)
         with self._lock:
             new = [c for c in dict.fromkeys(captions) if c not in self._cache]
-            fresh = dict(zip(new, self._encode(new, progress), strict=True)) if new else {}
+            fresh = dict(zip(new, self._encode(new), strict=True)) if new else {}
             rows = [fresh[c] if c in fresh else self._cache[c] for c in captions]
             for caption in dict.fromkeys(captions):
                 if caption in fresh:  # a copy: a row would keep its whole batch alive
@@ -103,7 +103,7 @@ class SentenceEncoder:
                 self._cache.popitem(last=False)
         return torch.stack(rows)
 
-    def _encode(self, captions: list[str], progress: bool) -> Tensor:
+    def _encode(self, captions: list[str]) -> Tensor:
         if self._model is None:
             try:
                 self._model = self._load()
@@ -112,7 +112,7 @@ class SentenceEncoder:
                     f"the sentence encoder {self.name!r} cannot be loaded: {first_line(error)}"
                 ) from error
         embeddings = self._model.encode(
-            captions, convert_to_tensor=True, show_progress_bar=progress, batch_size=64
+            captions, convert_to_tensor=True, show_progress_bar=False, batch_size=64
         )
         embeddings = embeddings.detach().float().cpu().clone()
         if embeddings.shape[1] != self.dim:

@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from conftest import COLOURS, fake_encoder
@@ -61,19 +62,43 @@ def test_a_batch_of_another_size_goes_on_where_the_last_ended(arrays):
         assert (embedding == data.embeddings[photo].float()).all(1).any()
 
 
-@pytest.mark.parametrize("classes", [[0] * 11 + [1], [0, 1, 2] * 4, [5] * 12])
-def test_mismatched_captions_are_of_any_other_class(arrays, tmp_path, classes):
-    """Even where one class is nearly all; a class alone is mismatched with its own other photos."""
+ALIKE, DISTINCT = [5] * 12, list(range(12))
+
+
+@pytest.mark.parametrize(
+    ("classes", "said", "kinds"),
+    [
+        ([0] * 11 + [1], DISTINCT, [0] * 11 + [1]),
+        ([0, 1, 2] * 4, ALIKE, [0, 1, 2] * 4),
+        (ALIKE, [0, 1, 2] * 4, [0, 1, 2] * 4),
+        (ALIKE, ALIKE, DISTINCT),
+    ],
+)
+def test_mismatched_captions_are_of_any_other_class(arrays, tmp_path, classes, said, kinds):
+    """Even where one class is nearly all; photos of one class are told apart by what they are said
+    to show, and where that is the same too, each by itself."""
     folder = shutil.copytree(arrays, tmp_path / "arrays")
     meta = json.loads((folder / "meta.json").read_text())
     meta |= {"class_ids": classes, "validation": []}
     (folder / "meta.json").write_text(json.dumps(meta))
+    embeddings = np.load(folder / "embeddings.npy")
+    embeddings[:, 0] = np.array(said)[:, None]
+    np.save(folder / "embeddings.npy", embeddings)
     data = PhotoData(folder, 64)
     chosen, draw = torch.arange(12).repeat(100), torch.Generator().manual_seed(0)
     pairs = set(zip(chosen.tolist(), data._mismatched(chosen, draw).tolist(), strict=True))
-    alone = len(set(classes)) == 1
-    every = {(i, j) for i in range(12) for j in range(12)}
-    assert pairs == {(i, j) for i, j in every if (i != j if alone else classes[i] != classes[j])}
+    assert pairs == {(i, j) for i in range(12) for j in range(12) if kinds[i] != kinds[j]}
+
+
+def test_names_of_one_class_are_refused(arrays, tmp_path):
+    """They would be the right text of every photo, and every fourth mismatched one."""
+    folder = shutil.copytree(arrays, tmp_path / "arrays")
+    meta = json.loads((folder / "meta.json").read_text())
+    meta["class_ids"] = [0] * 12
+    (folder / "meta.json").write_text(json.dumps(meta))
+    PhotoData(folder, 64)
+    with pytest.raises(DataError, match="all photos are of one"):
+        PhotoData(folder, 64, name_share=0.25)
 
 
 def test_names_stand_in_for_a_share_of_the_captions(arrays):

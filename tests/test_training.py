@@ -455,7 +455,7 @@ def test_gradients_of_parts_average_to_the_whole(arrays, stage1_run, tmp_path, m
         (["--out", "{new}", "--data", "{data}", "--channel-growth", "0"], "--channel-growth"),
         (["--out", "{new}", "--data", "{data}", "--stage1-width", "5"], "width"),
         (["--out", "{new}", "--data", "{data}", "--discriminator", "Paper"], "--discriminator"),
-        (["--out", "{new}", "--data", "{data}", "--halve-every", "0"], "--halve-every"),
+        (["--out", "{new}", "--data", "{data}", "--halve-every", "-1"], "--halve-every"),
         (["--out", "{new}", "--data", "{data}", "--view", "64"], "--view"),
         (["--out", "{new}", "--data", "{data}", "--view", "160"], "--view"),
         (["--out", "{new}", "--data", "{data}", "--r1-weight", "1"], "--r1-weight"),

@@ -110,7 +110,7 @@ def model_card(
     measured = scores_section(metrics, unseen) if metrics else ""
     by_name = (
         "It was taught the names of its classes; others it has never heard."
-        if _learned_names(trained["stage1"][-1])
+        if trained["stage1"] and _learned_names(trained["stage1"][-1])
         else "Names of species mostly do not either, for captions do not tell them."
     )
     parameters = sum(p.numel() for p in model.parameters()) / 1e6

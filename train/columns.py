@@ -73,7 +73,7 @@ def drawn_columns(
     bar = tqdm(total=len(texts), desc="pictures", unit="pic", disable=None)
     for start in range(0, len(texts), BATCH):
         embeddings = texts.embeddings[start : start + BATCH]
-        seeds = [(seed + start + i) % (latents.MAX_SEED + 1) for i in range(len(embeddings))]
+        seeds = latents.seeds_from(seed + start, len(embeddings))
         noise = Noise(latents.noise(seeds, pipeline.config.noise_dim))
         for name, images in draw(pipeline, embeddings, noise).items():
             columns[name].add(images, networks, subject)

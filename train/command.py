@@ -12,6 +12,7 @@ import torch
 
 from stackgan.config import SIZES, StackGANConfig
 from stackgan.model import CheckpointError, StackGAN
+from stackgan.text import first_line
 from train.begin import begin_with
 from train.data import DataError, read_meta
 from train.history import history
@@ -140,6 +141,14 @@ def main(stage_number: int, stage_class, argv: list[str] | None) -> int:
         return 2
     except ModuleNotFoundError as error:
         print(f"error: {error.msg}", file=sys.stderr)
+        return 2
+    except torch.OutOfMemoryError as error:
+        width = f"--stage{stage_number}-width"
+        print(
+            f"error: the GPU's memory does not suffice; a smaller --batch or {width} needs less: "
+            f"{first_line(error)}",
+            file=sys.stderr,
+        )
         return 2
     return 0
 

@@ -79,9 +79,7 @@ class PhotoData:
         self.validation = torch.nonzero(held).flatten()
         if len(self.train) < 2:
             raise DataError(f"{folder} has {len(self.train)} photos to train on; two are the least")
-        kinds = self.class_ids[self.train]
-        # Where all photos are of one class, each stands for itself.
-        kinds = kinds if len(kinds.unique()) > 1 else torch.arange(len(kinds))
+        kinds = self._kinds()
         order = kinds.argsort(stable=True)
         self._by_kind = self.train[order]
         kinds = kinds[order].contiguous()
@@ -89,6 +87,19 @@ class PhotoData:
         self._own = torch.zeros(len(self.photos), 2, dtype=torch.long)
         self._own[self._by_kind, 0] = torch.searchsorted(kinds, kinds)
         self._own[self._by_kind, 1] = torch.searchsorted(kinds, kinds, right=True)
+
+    def _kinds(self) -> Tensor:
+        """Photos to train on → (P,) numbers, alike where one's caption would fit the other's photo.
+
+        Their classes; where all are of one, what their first captions say, or each stands for itself.
+        """
+        classes = self.class_ids[self.train]
+        if len(classes.unique()) > 1:
+            return classes
+        if self.name_share:
+            raise DataError("--name-share needs classes to tell apart, and all photos are of one")
+        said = self.embeddings[self.train, 0].float().unique(dim=0, return_inverse=True)[1]
+        return said if len(said.unique()) > 1 else torch.arange(len(said))
 
     @property
     def fingerprint(self) -> str:
@@ -158,7 +169,7 @@ class PhotoData:
         if named.any():
             phrase = (phrases[named] * self.names.shape[1]).long()
             texts[named] = self.names[self.class_ids[photos[named]], phrase]
-        return texts.float().to(self.device)
+        return texts.float().to(self.device, non_blocking=True)
 
     def _epoch_order(self, start: int, size: int, seed: int) -> Tensor:
         """Photos number start … start + size of an endless walk, each epoch a new permutation."""
@@ -191,8 +202,9 @@ class PhotoData:
                 )
             ]
         )  # (N, S, S, 3) uint8
-        flips = flips.to(self.device)
-        pixels[flips] = pixels[flips].flip(2)
+        # By number: on a GPU a mask would have to be counted, and its host wait for that.
+        flipped = flips.nonzero().flatten().to(self.device, non_blocking=True)
+        pixels[flipped] = pixels[flipped].flip(2)
         return shrink(from_uint8(pixels), self.resolution)
 
     def captions(self, folder: str | Path, split: str, count: int, seed: int = 0) -> list[dict]:

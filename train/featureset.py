@@ -48,7 +48,10 @@ def load_discriminator(run: str | Path) -> FeatureNetwork:
         raise ValueError(f"{run} holds no run of train.stage1 or train.stage2: {error}") from error
     side = config.sketch_resolution if about["stage"] == "stage1" else config.resolution
     network = make_discriminator(recipe, config, side, device)
-    network.load_state_dict(state["discriminator"])
+    try:
+        network.load_state_dict(state["discriminator"])
+    except (RuntimeError, KeyError) as error:
+        raise ValueError(f"{run} holds another discriminator than its settings make") from error
     network.eval().requires_grad_(False)
     probe = torch.zeros(1, 3, side, side, device=device)
     return FeatureNetwork(

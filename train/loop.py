@@ -37,6 +37,7 @@ from train.recipes import Recipe
 from train.state import STATE_FORMAT, load_state
 from train.stats import Stats
 
+WELL_NORMALISED = 8  # photos of a process, of which BatchNorm takes mean and deviation
 STATISTICS_BATCHES = 64  # over which the averaged generator's BatchNorm statistics are measured
 
 
@@ -104,6 +105,12 @@ class Trainer:
             raise ValueError(
                 f"--batch {recipe.batch}: BatchNorm needs two photos or more in each of "
                 f"{self.processes} process(es)"
+            )
+        share = recipe.batch // self.processes
+        if self.rank == 0 and self.processes > 1 and share < WELL_NORMALISED:
+            print(
+                f"BatchNorm sees the {share} photos of a process at a time: more are steadier, give "
+                f"--batch {WELL_NORMALISED * self.processes}"
             )
         self.stage, self.recipe, self.seed = stage, recipe, seed
         self.out = Path(out)

@@ -26,6 +26,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
@@ -79,7 +80,8 @@ def prepare(
     if not photos:
         raise SourceError(f"{source}: no picture with a caption. First problems: {skipped[:3]}")
     # Before the photographs, which take minutes: what cannot be had is told at once.
-    encode = encode or load_encoder(encoder, embedding_dim)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    encode = encode or load_encoder(encoder, embedding_dim, device)
     _check_vectors(encode(["a picture"]), 1, embedding_dim)
     _split([p.class_name for p in photos], split, validation, seed)
     partial = out.with_name(out.name + ".partial")

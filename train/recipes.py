@@ -16,7 +16,7 @@ class Recipe:
     loss: str = "cross-entropy"  # or "hinge"
     batch: int = 64  # photos a step, all processes together
     epochs: int = 600
-    halve_every: int = 100  # epochs after which the learning rate is halved
+    halve_every: int = 100  # epochs after which the learning rate is halved; 0: never
     learning_rate: float = 2e-4  # of both networks
     beta1: float = 0.5
     beta2: float = 0.999
@@ -46,7 +46,7 @@ class Recipe:
         checks = {
             "batch": (self.batch >= 1, "is a whole number from 1"),
             "epochs": (self.epochs >= 1, "is a whole number from 1"),
-            "halve_every": (self.halve_every >= 1, "is a whole number of epochs from 1"),
+            "halve_every": (self.halve_every >= 0, "is a whole number of epochs from 0"),
             "learning_rate": (self.learning_rate > 0, "is more than 0"),
             "ema_half_life": (self.ema_half_life >= 0, "is a number of images from 0"),
             "ema_ramp": (self.ema_ramp > 0, "is a share of the images seen, more than 0"),
@@ -91,7 +91,8 @@ class Recipe:
 
     def rate(self, epoch: float) -> float:
         """The learning rate in force at an epoch."""
-        return self.learning_rate * 0.5 ** int(epoch / self.halve_every)
+        halvings = int(epoch / self.halve_every) if self.halve_every else 0
+        return self.learning_rate * 0.5**halvings
 
 
 _FEATURES = {
@@ -99,6 +100,8 @@ _FEATURES = {
     "loss": "hinge",
     "beta1": 0.0,
     "beta2": 0.99,
+    # Epochs of a few photographs are so short that halvings would end a run before it has learned.
+    "halve_every": 0,
     "ema_half_life": 50_000,
     "augment": True,
     "channel_growth": 2,

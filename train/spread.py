@@ -65,7 +65,7 @@ def diversity(
     Each by features (pairwise_distance) and by pixels (deviation). Samples are captions.
     """
     config, found = pipeline.config, {}
-    seeds = [(seed + i) % (latents.MAX_SEED + 1) for i in range(SEEDS)]
+    seeds = latents.seeds_from(seed, SEEDS)
 
     def over_z() -> Noise:
         return Noise(latents.noise(seeds, config.noise_dim))

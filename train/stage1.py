@@ -46,8 +46,12 @@ class Stage1:
         """
         # The whole batch's noise is drawn, so that it does not depend on how many processes share it.
         batch, device = self.recipe.batch, embeddings.device
-        z = torch.randn(batch, self.config.noise_dim, generator=noise)[rows].to(device)
-        epsilon = torch.randn(batch, self.config.condition_dim, generator=noise)[rows].to(device)
+        z = torch.randn(batch, self.config.noise_dim, generator=noise)[rows].to(
+            device, non_blocking=True
+        )
+        epsilon = torch.randn(batch, self.config.condition_dim, generator=noise)[rows].to(
+            device, non_blocking=True
+        )
         pairs = len(embeddings) // 2 if self.recipe.diversity_weight else 0
         if pairs:
             embeddings = torch.cat([embeddings[:-pairs], embeddings[:pairs]])

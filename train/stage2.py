@@ -51,18 +51,17 @@ class Stage2:
         shrunk to 64×64, and must return to them; the rest starts from Stage-I's sketches.
         """
         batch, config, recipe = self.recipe.batch, self.config, self.recipe
-        z = torch.randn(batch, config.noise_dim, generator=noise)[rows]
-        epsilon1 = torch.randn(batch, config.condition_dim, generator=noise)[rows]
-        epsilon2 = torch.randn(batch, config.condition_dim, generator=noise)[rows]
         device = embeddings.device
+        z, epsilon1, epsilon2 = (
+            torch.randn(batch, dim, generator=noise)[rows].to(device, non_blocking=True)
+            for dim in (config.noise_dim, config.condition_dim, config.condition_dim)
+        )
         pairs = round(recipe.pair_share * len(embeddings))
         with torch.no_grad():
-            drawn = model.stage1(
-                embeddings[pairs:], z[pairs:].to(device), epsilon1[pairs:].to(device)
-            )
+            drawn = model.stage1(embeddings[pairs:], z[pairs:], epsilon1[pairs:])
             shrunk = images.shrink(photos[:pairs], config.sketch_resolution)
             sketches = torch.cat([shrunk, drawn.pictures.to(shrunk.dtype)])
-        drawing = model.stage2(sketches, embeddings, epsilon2.to(device))
+        drawing = model.stage2(sketches, embeddings, epsilon2)
         distance = torch.zeros((), device=device)
         # Split, for the gradient of a slice is a batch of zeros in another memory format.
         sizes = [size for size in (pairs, len(sketches) - pairs) if size]
