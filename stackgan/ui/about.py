@@ -197,7 +197,7 @@ class About:
         # Before the event, which would otherwise take the name.
         endpoint(self.api, "explain")
         gr.on(
-            [go.click, caption.submit, other.submit],
+            [go.click, caption.submit, other.submit, seed.submit],
             **uses_model(self.explain),
             inputs=[caption, other, seed, chooser],
             outputs=shown,

@@ -13,19 +13,26 @@ from contextlib import contextmanager
 import gradio as gr
 
 from stackgan.latents import MAX_SEED
-from stackgan.text import echoed
+from stackgan.text import echoed, first_line
 
 FRESH_SEEDS = 1_000_000  # fresh seeds stay short enough to read out and note down
 
 
 @contextmanager
 def errors_in_words() -> Iterator[None]:
-    """Turn a ValueError of what lies below into a message on the page and for API clients."""
+    """Turn an error of what lies below into a message on the page and for API clients.
+
+    What was asked wrongly is a ValueError. Full disks and full memory are the server's; their
+    traceback goes into its log.
+    """
     try:
         yield
     except ValueError as error:
         message = html.escape(str(error), quote=False)  # Gradio shows messages as HTML
         raise gr.Error(message[:1].upper() + message[1:], print_exception=False) from error
+    except (OSError, RuntimeError) as error:
+        reason = html.escape(getattr(error, "strerror", None) or first_line(error), quote=False)
+        raise gr.Error(f"The server could not finish this: {reason}. Try again later") from error
 
 
 def number(value: object, what: str, low: float, high: float) -> float:

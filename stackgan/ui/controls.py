@@ -9,7 +9,7 @@ import gradio as gr
 
 from stackgan.latents import MAX_TRUNCATION
 from stackgan.ui import checks, examples
-from stackgan.ui.events import PRIVATE
+from stackgan.ui.events import AT_ONCE
 
 ROLL = f"Math.floor(Math.random() * {checks.FRESH_SEEDS})"
 # A slider tells of its release by the mouse alone; with this, run once, by the keys that move it too.
@@ -21,6 +21,18 @@ KEYS_RELEASE_SLIDERS = """() => {
             target.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
     });
 }"""
+# A slider's number box tells of its release before it is brought back into its range, empty or not;
+# with this, run once, after.
+SLIDERS_KEEP_THEIR_RANGE = """() => {
+    document.addEventListener("blur", ({ target }) => {
+        if (target.dataset?.testid !== "number-input" || target.min === "" || target.max === "")
+            return;
+        const inside = Math.min(Number(target.max), Math.max(Number(target.min), Number(target.value)));
+        if (target.value !== "" && inside === Number(target.value)) return;
+        target.value = inside;
+        target.dispatchEvent(new Event("input", { bubbles: true }));
+    }, true);
+}"""
 
 
 def seed_and_dice(label: str, elem_id: str) -> tuple[gr.Number, gr.Button]:
@@ -29,6 +41,12 @@ def seed_and_dice(label: str, elem_id: str) -> tuple[gr.Number, gr.Button]:
         seed = gr.Number(0, label=label, scale=2, min_width=120, elem_id=elem_id)
         dice = gr.Button("⚄ Roll", scale=1, min_width=90, elem_id=f"{elem_id}-dice")
     return seed, dice
+
+
+def hold_when_chosen(seed: gr.Number, dice: gr.Button, hold: gr.Checkbox) -> None:
+    """A seed that the visitor chose or rolled is meant to be used: hold it."""
+    seed.input(None, None, hold, js="() => true")
+    dice.click(None, None, [seed, hold], js=f"() => [{ROLL}, true]")
 
 
 def truncation_and_epsilon(prefix: str) -> tuple[gr.Slider, gr.Checkbox, gr.Number]:
@@ -53,7 +71,7 @@ def truncation_and_epsilon(prefix: str) -> tuple[gr.Slider, gr.Checkbox, gr.Numb
             0, label="Seed of ε", info="Used when ε is not 0.", elem_id=f"{prefix}-epsilon-seed"
         )
     # A seed that the visitor chose is meant to be used.
-    epsilon_seed.input(None, None, mean, js="() => false", **PRIVATE)
+    epsilon_seed.input(None, None, mean, js="() => false")
     return truncation, mean, epsilon_seed
 
 
@@ -102,7 +120,7 @@ def offer_examples(
         samples = rows(checkpoint)
         return gr.Dataset(samples=samples, visible=bool(samples))
 
-    chooser.change(offered, chooser, dataset, queue=False, show_progress="hidden", **PRIVATE)
+    chooser.change(offered, chooser, dataset, **AT_ONCE)
 
 
 def exchange_examples(
@@ -127,10 +145,8 @@ def exchange_examples(
         exchanged,
         [chooser, *boxes],
         boxes,
-        queue=False,
         trigger_mode="always_last",
-        show_progress="hidden",
-        **PRIVATE,
+        **AT_ONCE,
     )
 
 

@@ -24,6 +24,7 @@ MAX_WAITING = 32  # more are told that the page is busy
 _MODEL_THREAD = ThreadPoolExecutor(1, thread_name_prefix="model")
 _DONE = object()
 PRIVATE = {"api_visibility": "private"}  # the page's own event, no endpoint of the API
+AT_ONCE = {**PRIVATE, "queue": False, "show_progress": "hidden"}  # one that has nothing to wait for
 
 # From a hidden gr.File that an event has filled to the visitor's folder of downloads.
 SAVE_FILE = """(file) => {

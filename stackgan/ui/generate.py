@@ -7,9 +7,14 @@ import gradio as gr
 
 from stackgan.latents import MAX_TRUNCATION, seeds_from
 from stackgan.ui import checks, drawing, examples
-from stackgan.ui.controls import ROLL, chosen_epsilon, exchange_examples, offer_examples
+from stackgan.ui.controls import (
+    chosen_epsilon,
+    exchange_examples,
+    hold_when_chosen,
+    offer_examples,
+)
 from stackgan.ui.drawing import Drawing
-from stackgan.ui.events import PRIVATE, endpoint, uses_model
+from stackgan.ui.events import AT_ONCE, PRIVATE, endpoint, uses_model
 from stackgan.ui.files import served
 from stackgan.ui.generate_layout import (
     BEFORE_AFTER,
@@ -204,12 +209,11 @@ class Generate(Tab):
             "show_progress_on": [at.picture, at.before_after],
             **PRIVATE,
         }
-        gr.on([at.generate.click, at.caption.submit], **self.draws)
+        boxes = [at.caption, at.seed, at.epsilon_seed]
+        gr.on([at.generate.click, *(box.submit for box in boxes)], **self.draws)
         at.resample_z.click(**{**self.draws, **uses_model(self.resample_z)})
         at.resample_epsilon.click(**{**self.draws, **uses_model(self.resample_epsilon)})
-        picked = at.examples.click(
-            lambda row: row[0], at.examples, at.caption, queue=False, **PRIVATE
-        )
+        picked = at.examples.click(lambda row: row[0], at.examples, at.caption, **AT_ONCE)
         self.draw_after(picked)
         self._connect_views(at)
         self._connect_choices(at, chooser)
@@ -220,7 +224,7 @@ class Generate(Tab):
         changed = [getattr(at, name) for name in Held._fields]
         # Through the queue, because only there an error's words reach the page.
         at.grid.select(self.pick, at.drawn, changed, show_progress="hidden", **PRIVATE)
-        at.view.change(_seen, at.view, [at.stages, at.slider_view], queue=False, **PRIVATE)
+        at.view.change(_seen, at.view, [at.stages, at.slider_view], **AT_ONCE)
         # The line of the ImageSlider is dragged; this moves it by keyboard too.
         at.divide.input(
             None,
@@ -232,14 +236,7 @@ class Generate(Tab):
 
     def _connect_choices(self, at: Layout, chooser: gr.Dropdown) -> None:
         """Controls that move other controls."""
-        # A seed that the visitor chose is meant to be used: hold it.
-        at.seed.input(None, None, at.hold, js="() => true")
-        at.dice.click(
-            None,
-            None,
-            [at.seed, at.hold],
-            js=f"() => [{ROLL}, true]",
-        )
+        hold_when_chosen(at.seed, at.dice, at.hold)
         at.samples.input(None, [at.samples, at.best_of], at.best_of, js=GIVE_WAY)
         at.best_of.input(None, [at.best_of, at.samples], at.samples, js=GIVE_WAY)
         offer_examples(chooser, at.examples, lambda name: samples_of(examples.captions(name)))

@@ -52,8 +52,7 @@ class Held(NamedTuple):
 def shown(tab: str, values: dict, drawn: Drawing, before: Drawing | None) -> Shown:
     """A drawing as far as it got; `values` are those of the tab's controls.
 
-    `before` is what its last step showed. What has not changed since is left alone, since the
-    visitor may have picked another picture meanwhile.
+    `before` is what its last step showed. What has not changed since is left alone.
     """
     noise = ("seed", "mean", "epsilon_seed")
     same = before is not None and _first(before) == _first(drawn)
@@ -71,7 +70,12 @@ def shown(tab: str, values: dict, drawn: Drawing, before: Drawing | None) -> Sho
 
 
 def held(drawn: Drawing, index: int) -> Held:
-    """One picture large, its noise held and alone. Raises ValueError when its file is gone."""
+    """One picture large, its noise held and alone.
+
+    Raises ValueError while more is to come, which would take its place, and when its file is gone.
+    """
+    if not drawn.done or index >= len(drawn.files):
+        raise ValueError("these are still being drawn: pick one when all are there")
     if not Path(drawn.files[index]).exists():
         raise ValueError("these pictures are no longer here: press Generate again")
     settings = drawn.settings[index]

@@ -15,7 +15,7 @@ import gradio as gr
 
 from stackgan.text import echoed
 from stackgan.ui import checks
-from stackgan.ui.events import PRIVATE, SAVE_FILE
+from stackgan.ui.events import AT_ONCE, PRIVATE, SAVE_FILE
 from stackgan.ui.files import zip_results
 from stackgan.ui.sharing import (
     MAX_RECORDS,
@@ -38,8 +38,6 @@ ABOUT_HISTORY = """
 Your results are kept here, in this browser alone; a click draws one again. A PNG made here, dropped
 anywhere onto the page, does the same.
 """
-
-QUIET = {**PRIVATE, "queue": False, "show_progress": "hidden"}
 
 # What the page's address asks for; most visits come without, and then nothing is drawn.
 QUERY = "() => new URLSearchParams(location.search).has('tab') ? location.search : ''"
@@ -106,7 +104,9 @@ class History:
         """The page was opened by a link that ends in `query`: the updates that draw its result."""
         with checks.errors_in_words():
             try:
-                return self.opened(*read_link(query))
+                tab, values = read_link(query)
+                # Whoever names a seed wants its picture, with or without the page's own "hold".
+                return self.opened(tab, {"hold": True, **values} if "seed" in values else values)
             except ValueError as error:
                 raise ValueError(f"this link cannot be drawn here: {error}") from error
 
@@ -197,21 +197,22 @@ class History:
         whole = {"fn": None, "inputs": self.link, "outputs": self.link, "js": WHOLE_LINK}
         for name, tab in self.tabs.items():
             sources = [tab.record, stored, files, *tab.pictures]
-            tab.record.change(self.keep, sources, kept, **QUIET).then(**whole)
-            tab.draw_after(self.starts[name].change(lambda: None, **QUIET))
+            tab.record.change(self.keep, sources, kept, **AT_ONCE).then(**whole)
+            tab.draw_after(self.starts[name].change(lambda: None, **AT_ONCE))
             for place in tab.places:
                 slider, follow = tab.controls[place], FOLLOW % (name, place)
-                slider.release(None, [self.link, slider], self.link, js=follow, **PRIVATE)
+                slider.release(None, [self.link, slider], self.link, js=follow)
         controls = {c for tab in self.tabs.values() for c in tab.controls.values()}
         shown = {tabs, self.link, *controls, *self.starts.values()}
         strip.click(self.restore, [strip, stored], shown, **PRIVATE).then(**whole)
         upload.upload(self.open_png, upload, shown, **PRIVATE).then(**whole)
         copy.click(None, self.link, copy, js=COPY_LINK)
         self.link.change(None, None, copy, js="() => 'Copy link'")
-        save.click(self.zip, files, archive, **PRIVATE).then(None, archive, None, js=SAVE_FILE)
-        clear.click(self.clear, None, kept, **QUIET)
+        saved = save.click(self.zip, files, archive, **PRIVATE)
+        saved.success(None, archive, None, js=SAVE_FILE)
+        clear.click(self.clear, None, kept, **AT_ONCE)
         page.load(None, None, None, js=DROP_ANYWHERE)
-        page.load(self.show, stored, strip, **QUIET)
+        page.load(self.show, stored, strip, **AT_ONCE)
         page.load(None, None, query, js=QUERY)
         # Through the queue, because only there an error's words reach the page.
         query.change(self.open_link, query, shown, **PRIVATE).then(**whole)

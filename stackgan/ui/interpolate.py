@@ -15,14 +15,12 @@ from stackgan.text import echoed
 from stackgan.ui import checks, examples, scrubber
 from stackgan.ui import travel as travels
 from stackgan.ui.controls import exchange_examples, offer_examples
-from stackgan.ui.events import PRIVATE, SAVE_FILE, uses_model
+from stackgan.ui.events import AT_ONCE, PRIVATE, SAVE_FILE, uses_model
 from stackgan.ui.interpolate_api import Endpoints
 from stackgan.ui.interpolate_layout import NOISES, NUMERALS, Layout, lay_out, samples_of
 from stackgan.ui.interpolate_shown import Shown, shown
 from stackgan.ui.tab import Tab
 from stackgan.ui.travel import Travel
-
-AT_ONCE = {"queue": False, "show_progress": "hidden", **PRIVATE}
 
 
 class Interpolate(Tab):
@@ -172,7 +170,7 @@ class Interpolate(Tab):
             "show_progress_on": at.scrubber.picture,
             **PRIVATE,
         }
-        submits = [sentence.submit for sentence in at.sentences]
+        submits = [box.submit for box in (*at.sentences, at.seed, at.end_seed)]
         at.scrubber.ask_after(gr.on([at.interpolate.click, *submits], **self.draws))
         at.scrubber.connect()
         at.scrubber.asked.change(
@@ -234,5 +232,5 @@ def _split(row: list[str]) -> list:
 
 def _first_path(checkpoint: str) -> list[str]:
     """A caption for every box, its last one for those that it has none for."""
-    path = (examples.pairs(checkpoint) or [("",)])[0]
+    path = max(examples.pairs(checkpoint) or [("",)], key=len)
     return [path[min(i, len(path) - 1)] for i in range(MAX_SENTENCES)]

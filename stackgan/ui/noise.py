@@ -14,7 +14,7 @@ from stackgan.images import to_pictures, with_settings
 from stackgan.pipeline import Inputs
 from stackgan.ui import checks, examples, places
 from stackgan.ui.controls import ROLL, chosen_epsilon, exchange_examples, used
-from stackgan.ui.events import PRIVATE, endpoint, uses_model
+from stackgan.ui.events import AT_ONCE, PRIVATE, endpoint, uses_model
 from stackgan.ui.files import new_folder, served, write_pngs
 from stackgan.ui.noise_layout import EPSILONS, MAP, Layout, lay_out
 from stackgan.ui.places import UNLOCKED, Place
@@ -62,19 +62,26 @@ class Noise(Tab):
         """Another place on the map that is shown; yields are those of `draw`.
 
         Last comes the record of what is shown: where anything but the place is set otherwise by now
-        (a caption was typed and nothing pressed), the map is drawn again too.
+        (a caption was typed and nothing pressed), the map is drawn again too; where nothing is (a
+        slider's box was entered and left), nothing is drawn.
         """
         *controls, record = controls_and_record
         shown = (record or {}).get("values", {})
-        on_it = {
-            name: value
-            for name, value in zip(self.CONTROLS, controls, strict=True)
-            if name not in ("x", "y")
-        }
+        asked = dict(zip(self.CONTROLS, controls, strict=True))
+        if asked.items() <= shown.items():
+            yield (gr.skip(),) * 7
+            return
+        on_it = {name: value for name, value in asked.items() if name not in ("x", "y")}
         yield from self._views(tuple(controls), with_map=not on_it.items() <= shown.items())
 
     def move(self, *controls) -> Image.Image:
-        """While a slider moves: the sketch there, no file, since the next one follows at once."""
+        """While a slider moves: the sketch there, no file, since the next one follows at once.
+
+        Its number box may be empty while somebody types: then nothing changes.
+        """
+        given = dict(zip(self.CONTROLS, controls, strict=True))
+        if None in (given["x"], given["y"], given["radius"]):
+            return gr.skip()
         with checks.errors_in_words():
             place = self._place(*controls)
             inputs = place.inputs()
@@ -268,14 +275,14 @@ class Noise(Tab):
     def _connect(self, page: Layout) -> None:
         inputs = self.draws["inputs"]
         begun = [page.caption.submit, page.directions.submit, page.seed.submit, page.go.click]
-        changed = [page.truncation.release, page.mean.input, page.epsilon_seed.submit]
-        gr.on([*begun, *changed, page.radius.release], **self.draws)
+        gr.on([*begun, page.mean.input, page.epsilon_seed.submit], **self.draws)
         sliders = [page.x, page.y]
         gr.on(
             [slider.input for slider in (*sliders, page.radius)],
             **uses_model(self.move),
             inputs=inputs,
             outputs=page.sketch,
+            preprocess=False,  # which refuses a box that is empty for a moment, with a traceback
             trigger_mode="always_last",  # moves that come while one is under way count
             show_progress="hidden",
             **PRIVATE,
@@ -287,33 +294,31 @@ class Noise(Tab):
             "inputs": [*inputs, page.record],
             "show_progress": "minimal",
         }
-        gr.on([slider.release for slider in sliders], **arriving)
-        at_once = {"queue": False, "show_progress": "hidden", **PRIVATE}
-        page.map.select(_place_on_map, None, sliders, **at_once).then(**arriving)
+        # Gradio's sliders also tell of a release where somebody only passes through their boxes.
+        gr.on([s.release for s in (*sliders, page.radius, page.truncation)], **arriving)
+        page.map.select(_place_on_map, None, sliders, **AT_ONCE).then(**arriving)
         self.draw_after(
-            page.epsilons.select(_epsilon_in_row, None, [page.mean, page.epsilon_seed], **at_once)
+            page.epsilons.select(_epsilon_in_row, None, [page.mean, page.epsilon_seed], **AT_ONCE)
         )
         locked = page.lock.click(self.lock, inputs, [page.locked, *sliders], **PRIVATE)
         locked.success(**self.draws)
         before = [page.locked, page.directions, *sliders, page.radius]
         page.back.click(self.go_back, page.locked, before, **PRIVATE).success(**self.draws)
-        # Another seed is another walk.
-        start = [page.locked, *sliders]
-        page.seed.input(None, None, start, js=f"() => ['{UNLOCKED}', 0, 0]", **PRIVATE)
+        # Another seed is another walk, with nothing to go back to.
+        start = [page.locked, *sliders, page.back]
+        at_start = f"'{UNLOCKED}', 0, 0, {{ __type__: 'update', interactive: false }}"
+        page.seed.input(None, None, start, js=f"() => [{at_start}]")
         rolled = page.seed_dice.click(
-            None, None, [page.seed, *start], js=f"() => [{ROLL}, '{UNLOCKED}', 0, 0]", **PRIVATE
+            None, None, [page.seed, *start], js=f"() => [{ROLL}, {at_start}]"
         )
         self.draw_after(rolled)
-        self.draw_after(
-            page.directions_dice.click(None, None, page.directions, js=f"() => {ROLL}", **PRIVATE)
-        )
+        self.draw_after(page.directions_dice.click(None, None, page.directions, js=f"() => {ROLL}"))
         gr.on(
             [page.x.change, page.y.change, page.record.change],
             None,
             sliders,
             None,
             js=MARK,
-            **PRIVATE,
         )
 
 

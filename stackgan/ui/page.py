@@ -7,8 +7,8 @@ import gradio as gr
 from stackgan.model import CHECKPOINTS
 from stackgan.ui.about import About
 from stackgan.ui.checkpoints import Checkpoints
-from stackgan.ui.controls import KEYS_RELEASE_SLIDERS
-from stackgan.ui.events import MAX_WAITING, PRIVATE
+from stackgan.ui.controls import KEYS_RELEASE_SLIDERS, SLIDERS_KEEP_THEIR_RANGE
+from stackgan.ui.events import MAX_WAITING
 from stackgan.ui.files import CHECK_SECONDS, KEEP_SECONDS
 from stackgan.ui.generate import Generate
 from stackgan.ui.history import History
@@ -56,6 +56,7 @@ def build(checkpoints: Checkpoints) -> gr.Blocks:
                 with gr.Tab(tab.name, id=tab.name.lower()):
                     tab.build(chooser)
         History(drawing).build(page, tabs)
-        page.load(None, None, None, js=KEYS_RELEASE_SLIDERS, **PRIVATE)
+        for listening in (KEYS_RELEASE_SLIDERS, SLIDERS_KEEP_THEIR_RANGE):
+            page.load(None, None, None, js=listening)
     # Off Spaces, Gradio would let POST requests past the queue.
     return page.queue(max_size=MAX_WAITING, api_open=False)

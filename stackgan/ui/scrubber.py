@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import gradio as gr
 
 from stackgan.ui.controls import stage_image
-from stackgan.ui.events import PRIVATE
 
 STEP = 0.01
 
@@ -67,11 +66,11 @@ class Scrubber:
             frames.change(None, self.sources, targets, js=KEEP_AND_SHOW)
         for event in (self.exact.change, self.position.change):
             event(None, self.sources, targets, js=SHOW)
-        self.position.release(None, self.sources, self.asked, js=ASK, **PRIVATE)
+        self.position.release(None, self.sources, self.asked, js=ASK)
 
     def ask_after(self, event: gr.events.Dependency) -> None:
         """Once `event` has brought a path, ask for the exact frame where the slider stands."""
-        event.then(None, self.sources, self.asked, js=ASK, **PRIVATE)
+        event.then(None, self.sources, self.asked, js=ASK)
 
 
 def lay_out() -> Scrubber:

@@ -16,13 +16,13 @@ from stackgan.latents import MAX_TRUNCATION
 from stackgan.text import clean_caption
 from stackgan.ui import checks, examples
 from stackgan.ui.controls import (
-    ROLL,
     chosen_epsilon,
     exchange_examples,
+    hold_when_chosen,
     offer_examples,
     used,
 )
-from stackgan.ui.events import PRIVATE, download, endpoint, uses_model
+from stackgan.ui.events import AT_ONCE, PRIVATE, download, endpoint, uses_model
 from stackgan.ui.files import bundle, file_name, new_folder, served, write_pngs
 from stackgan.ui.tab import Tab, result_record
 from stackgan.ui.words_layout import MAX_CAPTIONS, lay_out, samples_of
@@ -171,15 +171,11 @@ class Words(Tab):
             "show_progress_on": pictures,
             **PRIVATE,
         }
-        gr.on([page.go.click, page.captions.submit], **self.draws)
-        at_once = {"queue": False, **PRIVATE}
-        picked = page.examples.click(lambda row: row[0], page.examples, page.captions, **at_once)
+        boxes = [page.captions, page.seed, page.epsilon_seed]
+        gr.on([page.go.click, *(box.submit for box in boxes)], **self.draws)
+        picked = page.examples.click(lambda row: row[0], page.examples, page.captions, **AT_ONCE)
         self.draw_after(picked)
-        # A seed that the visitor chose is meant to be used: hold it.
-        page.seed.input(None, None, page.hold, js="() => true", **PRIVATE)
-        page.seed_dice.click(
-            None, None, [page.seed, page.hold], js=f"() => [{ROLL}, true]", **PRIVATE
-        )
+        hold_when_chosen(page.seed, page.seed_dice, page.hold)
         offer_examples(chooser, page.examples, lambda name: samples_of(examples.words(name)))
         exchange_examples(
             chooser, [page.captions], lambda name: [examples.first(examples.words(name))]

@@ -72,3 +72,17 @@ def test_another_seed_is_another_walk(page):
     expect(page.locator("#noise-x input[type=range]")).to_have_value("0")
     seed = field(page, "noise-seed").input_value()
     expect(page.locator("#noise-report")).to_contain_text(f"seed {seed}")
+
+
+def test_a_number_out_of_range_is_brought_back_into_it_and_drawn_there(page):
+    page.get_by_role("tab", name="Noise").click()
+    box, slider = field(page, "noise-x"), page.locator("#noise-x input[type=range]")
+    box.fill("5")
+    box.press("Tab")
+    expect(slider).to_have_value("1")
+    expect(page.locator("#noise-report")).to_contain_text("turned by 45°")
+    expect(page.locator("#epsilons img")).to_have_count(9)
+    box.fill("")
+    box.press("Tab")
+    expect(slider).to_have_value("0")
+    expect(page.locator("#noise-report")).to_contain_text("turned by 0°")

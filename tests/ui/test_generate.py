@@ -214,6 +214,12 @@ def test_a_click_on_pictures_that_are_gone_is_told_in_words(generate):
         picked(last.drawn, 1)
 
 
+def test_a_picture_is_picked_when_all_are_there(generate):
+    first, *_ = generate(samples=9)
+    with pytest.raises(gr.Error, match="still being drawn"):
+        picked(first.drawn, 4)
+
+
 def test_the_best_of_many_are_shown_with_their_scores(generate):
     first, *_, last = generate(samples=2, best_of=5)
     assert len(first.drawn.sketches) == 10

@@ -207,6 +207,8 @@ def test_a_short_link_leaves_the_other_controls_as_they_start(history):
         "way": "line",
         "checkpoint": "flowers",
     }
+    held = controls_of(history, history.open_link("?tab=studio&caption=a+red+flower&seed=41"))
+    assert (held["seed"], held["hold"]) == (41, True)
 
 
 @pytest.mark.parametrize(

@@ -224,9 +224,9 @@ def test_sentences_are_added_and_removed(checkpoints):
 
 
 def test_a_checkpoint_has_a_caption_for_every_box():
-    first, *others = _first_path("birds")
-    assert "bird" in first
-    assert others == [others[0]] * 4
+    captions = _first_path("birds")
+    assert all(captions)
+    assert len(set(captions[:3])) == 3  # none twice where the path on the page has three
     assert _first_path("cats") == [""] * 5
 
 

@@ -107,6 +107,18 @@ def test_arriving_with_another_caption_or_on_no_map_draws_the_map_too(tab):
         assert {read_settings(file)["caption"] for file, _ in first[MAP_OUT]} == {"a red flower"}
 
 
+def test_arriving_where_one_is_draws_nothing(tab):
+    *_, drawn = tab.draw(*controls())
+    here = drawn[RECORD]["values"]["checkpoint"]
+    [only] = tab.arrive(*controls(checkpoint=here), drawn[RECORD])
+    assert only == (gr.skip(),) * len(drawn)
+    assert len([*tab.arrive(*controls(checkpoint=here, radius=30), drawn[RECORD])]) > 1
+
+
+def test_a_slider_s_box_may_be_empty_while_somebody_types(tab):
+    assert tab.move(*controls(x=None)) == gr.skip()
+
+
 def test_locking_and_going_back_change_the_map_but_not_the_picture(tab):
     *_, before = tab.draw(*controls(x=0.5, y=-0.25))
     locked, x, y = tab.lock(*controls(x=0.5, y=-0.25))

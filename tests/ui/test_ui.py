@@ -1,10 +1,12 @@
 """What the tabs share, the page put together, and its API through gradio_client; no browser."""
 
+import errno
 import os
 import time
 import urllib.request
 
 import pytest
+import torch
 from conftest import fake_encoder
 from PIL import Image
 
@@ -13,7 +15,7 @@ gr = pytest.importorskip("gradio")
 from stackgan import CheckpointError  # noqa: E402
 from stackgan.images import read_settings  # noqa: E402
 from stackgan.latents import seeds_from  # noqa: E402
-from stackgan.ui import controls, examples, files, page  # noqa: E402
+from stackgan.ui import checks, controls, examples, files, page  # noqa: E402
 from stackgan.ui.checkpoints import Checkpoints  # noqa: E402
 from stackgan.ui.generate import Generate  # noqa: E402
 from stackgan.ui.theme import THEME  # noqa: E402
@@ -121,6 +123,17 @@ def test_words_stand_out_from_what_they_stand_on(scheme):
     ):
         dark, light = sorted((luminance(words), luminance(ground)))
         assert (light + 0.05) / (dark + 0.05) >= 4.5, words
+
+
+def test_what_the_server_lacks_is_told_without_its_paths():
+    with pytest.raises(gr.Error) as error, checks.errors_in_words():
+        raise OSError(errno.ENOSPC, "No space left on device", "/secret/place")
+    assert "No space left on device. Try again later" in error.value.message
+    assert "secret" not in error.value.message
+    assert error.value.print_exception  # whoever runs the page reads more in its log
+    reason = "could not finish this: out of memory"
+    with pytest.raises(gr.Error, match=reason), checks.errors_in_words():
+        raise torch.OutOfMemoryError("out of memory\nand much more")
 
 
 def test_seeds_of_samples_begin_again_after_the_last():
