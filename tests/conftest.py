@@ -22,7 +22,7 @@ TINY = replace(SIZES["tiny"], embedding_dim=16)
 FAST = ["--size", "tiny", "--precision", "fp32", "--batch", "4", "--tick", "4"]
 
 
-def fake_encoder(captions, progress: bool = False) -> torch.Tensor:
+def fake_encoder(captions) -> torch.Tensor:
     """A sentence encoder that tells colours apart: caption → (16,), deterministic."""
     rows = []
     for caption in captions:

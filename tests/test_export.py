@@ -1,16 +1,20 @@
-"""What lies beside exported weights: known captions, the scorer, and the scores in the card."""
+"""A run exported: weights in half precision, what lies beside them, and the card with its scores."""
 
 import json
 
 import pytest
-from conftest import TINY, fake_encoder
+from conftest import TINY, fake_encoder, run1, run2
+from trainers import commands_of
 
+from stackgan import Pipeline
 from stackgan.known import KnownCaptions
 from stackgan.matching import Scorer
-from stackgan.model import KNOWN, SCORER
+from stackgan.model import KNOWN, SCORER, CheckpointError
+from train import export, stage2
 from train.card import read_metrics, scores_section
 from train.data import DataError, PhotoData
 from train.export import write_companions
+from train.history import history
 from train.known import known_captions
 from train.metrics import Score, missing
 from train.report import ROWS, entry
@@ -119,3 +123,81 @@ def test_other_files_are_no_metrics(metrics, tmp_path):
             read_metrics(path)
     with pytest.raises(DataError, match="nowhere"):
         read_metrics(tmp_path / "nowhere.json")
+
+
+def test_a_run_is_exported_as_a_checkpoint_in_half_precision(stage2_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("train.known.load_encoder", lambda *_: fake_encoder)
+    out = tmp_path / "checkpoint"
+    assert export.main(["--run", str(stage2_run), "--out", str(out), "--name", "flowers"]) == 0
+    assert {f.name for f in out.iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "known.safetensors",
+        "samples.png",
+        "training.json",
+        "README.md",
+    }
+    full, half = (stage2_run / "model" / "model.safetensors", out / "model.safetensors")
+    assert half.stat().st_size < 0.6 * full.stat().st_size
+    card = (out / "README.md").read_text()
+    assert "| Stage-I | 8 |" in card
+    assert "| Stage-II | 8 |" in card
+    assert "--batch 4" in card
+    pipeline = Pipeline.from_pretrained(out, encoder=fake_encoder)
+    assert pipeline.generate("a red flower").images.any()
+    assert pipeline.known.subject == "flowers"
+
+
+def test_exporting_what_is_no_run_is_explained(tmp_path, capsys):
+    command = ["--run", str(tmp_path), "--out", str(tmp_path / "out"), "--name", "flowers"]
+    assert export.main(command) == 2
+    assert "no folder of train.stage1" in capsys.readouterr().err
+
+
+def test_what_is_built_on_a_checkpoint_tells_how_that_was_trained(
+    arrays, stage1_run, stage2_run, tmp_path, monkeypatch
+):
+    """Without the folders of its runs, which were elsewhere or are gone."""
+    before = commands_of(stage2_run, tmp_path / "checkpoint", monkeypatch)
+    assert len(before) == 2
+    checkpoint, out = str(tmp_path / "checkpoint"), tmp_path / "run"
+    settings = ["--recipe", "paper", "--begin-with", checkpoint, "--images", "4"]
+    assert run2(arrays, checkpoint, out, *settings) == 0
+    *earlier, start = commands_of(out, tmp_path / "next", monkeypatch)
+    assert earlier == before
+    assert f"--stage1 {checkpoint} --begin-with {checkpoint}" in start
+    card = (tmp_path / "next" / "README.md").read_text()
+    assert f"| Stage-II, earlier ({stage2_run}) | 8 |" in card
+    assert f"They began with {checkpoint}, whose terms hold here too." in card
+    # A Stage-I that was trained further brings its own history.
+    resume = ["--out", str(out), "--resume", "--stage1", str(stage1_run), "--images", "8"]
+    assert stage2.main(resume) == 0
+    assert commands_of(out, tmp_path / "last", monkeypatch)[:2] == before
+    (tmp_path / "checkpoint" / "training.json").write_text("[]")
+    with pytest.raises(CheckpointError, match="does not tell how"):
+        history(checkpoint)
+
+
+@pytest.mark.parametrize(
+    "switches", [["--no-ca", "--seed", "3"], ["--alone", "--resolution", "128"]]
+)
+def test_the_card_names_what_was_switched(arrays, tmp_path, monkeypatch, switches):
+    settings = ["--recipe", "paper", "--images", "4", *switches]
+    assert run1(arrays, tmp_path / "run", *settings) == 0
+    [command] = commands_of(tmp_path / "run", tmp_path / "card", monkeypatch)
+    for word in switches:
+        assert f" {word}" in command
+
+
+def test_a_card_of_one_s_own_photographs_claims_nothing_of_others(
+    arrays, stage1_run, tmp_path, monkeypatch
+):
+    """Even under a bundled set's name."""
+    commands_of(stage1_run, tmp_path / "card", monkeypatch)
+    card = (tmp_path / "card" / "README.md").read_text()
+    assert "Oxford" not in card
+    assert "non-commercial" not in card
+    assert "Stage-II" not in card
+    assert "whose terms" not in card
+    assert "classes that were kept out" in card
+    assert f'from_pretrained("{tmp_path / "card"}")' in card

@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import TINY
+from trainers import TinyFeatures
 
 from stackgan import SIZES, StackGAN, enlarging, layers, norms
 from stackgan.conditioning import ConditioningAugmentation, EmbeddingNorm, kl_divergence
-from stackgan.discriminators import MatchingDiscriminator
+from stackgan.discriminators import FeatureDiscriminator, MatchingDiscriminator
 
 VARIANTS = {
     "256": TINY,
@@ -190,3 +192,45 @@ def test_paper_discriminator_reads_picture_and_text(resolution):
     [right], [wrong] = d.score_both(d.encode(images), embeddings, embeddings.flip(0))
     torch.testing.assert_close(right, d(images, embeddings)[0])
     torch.testing.assert_close(wrong, d(images, embeddings.flip(0))[0])
+
+
+def test_feature_discriminator_reads_text_in_whole_pictures_only(arrays):
+    from conftest import TINY
+
+    d = FeatureDiscriminator(TINY, 256, TinyFeatures())
+    images, embeddings = torch.rand(3, 3, 256, 256) * 2 - 1, torch.randn(3, 16)
+    features = d.encode(images, torch.Generator().manual_seed(0))
+    d.eval()
+    right, wrong = d.score_both(features, embeddings, embeddings.flip(0))
+    assert [len(right), len(wrong)] == [8, 4]
+    for a, b in zip(right[:4], wrong, strict=True):
+        assert not torch.allclose(a, b)
+    again = d.score(features, embeddings.flip(0))
+    torch.testing.assert_close(again[4:], right[4:])
+    d.calibrate(images)
+    assert (d.map_scale > 0).all()
+
+
+def test_heads_are_convolutions_of_maps_beside_a_replicated_text():
+    from conftest import TINY
+
+    d = FeatureDiscriminator(TINY, 64, TinyFeatures()).eval()
+    images, embeddings = torch.rand(3, 3, 64, 64) * 2 - 1, torch.randn(3, 16)
+    features = d.encode(F.interpolate(images, size=128, mode="bilinear"))
+    expected = []
+    for head, maps in zip(d.heads, features, strict=True):
+        text = F.leaky_relu(head.text(embeddings), 0.2)[:, :, None, None].expand(-1, -1, 4, 4)
+        joined = head.join(torch.cat([head.down(maps), text], dim=1))
+        expected.append(head.decide(F.leaky_relu(joined, 0.2)).flatten())
+    torch.testing.assert_close(d.score(features, embeddings), expected)
+    torch.testing.assert_close(d(images, embeddings), expected)
+
+
+def test_deeper_maps_are_mixed_to_more_channels():
+    from conftest import TINY
+
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    for growth, widths in ((1, [64, 64, 64, 64]), (2, [64, 128, 256, 512])):
+        d = FeatureDiscriminator(TINY, 64, TinyFeatures(), growth=growth)
+        assert [m.shape[1] for m in d.encode(images)] == widths
+        assert all(logits.shape == (2,) for logits in d(images, torch.randn(2, 16)))
