@@ -124,6 +124,12 @@ def test_paper_recipe_is_the_paper():
     assert Recipe().rate(250) == 5e-5
 
 
+def test_base_keeps_its_rate_however_short_epochs_are():
+    for stage in (1, 2):
+        recipe = RECIPES["base", stage]
+        assert recipe.rate(5000) == recipe.learning_rate
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -154,6 +154,15 @@ def test_exporting_what_is_no_run_is_explained(tmp_path, capsys):
     assert "no folder of train.stage1" in capsys.readouterr().err
 
 
+def test_a_card_is_written_where_nobody_knows_how_stage1_was_trained(
+    arrays, stage1_run, tmp_path, monkeypatch
+):
+    out = tmp_path / "run"
+    assert run2(arrays, stage1_run / "model", out, "--recipe", "paper", "--images", "4") == 0
+    [command] = commands_of(out, tmp_path / "checkpoint", monkeypatch)
+    assert "train.stage2" in command
+
+
 def test_what_is_built_on_a_checkpoint_tells_how_that_was_trained(
     arrays, stage1_run, stage2_run, tmp_path, monkeypatch
 ):

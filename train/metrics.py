@@ -72,8 +72,7 @@ def kid(features: Tensor, reference: Tensor, seed: int = 0, subsets: int = 50) -
 
     Over random subsets of half the smaller set, at most 1,000. Halves drawn without replacement
     scatter as much as whole sets drawn anew would; smaller parts scatter more, hence the factor. It
-    is the smaller set's: where the other is much larger, the interval is up to twice as wide as it
-    need be.
+    is the smaller set's: where the other is much larger, the interval is wider than it need be.
     """
     count = min(len(features), len(reference))
     size = min(count // 2, 1000)

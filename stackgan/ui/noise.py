@@ -74,7 +74,7 @@ class Noise(Tab):
         on_it = {name: value for name, value in asked.items() if name not in ("x", "y")}
         yield from self._views(tuple(controls), with_map=not on_it.items() <= shown.items())
 
-    def move(self, *controls) -> Image.Image:
+    def move(self, *controls) -> Image.Image | dict:
         """While a slider moves: the sketch there, no file, since the next one follows at once.
 
         Its number box may be empty while somebody types: then nothing changes.

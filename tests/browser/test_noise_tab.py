@@ -74,6 +74,18 @@ def test_another_seed_is_another_walk(page):
     expect(page.locator("#noise-report")).to_contain_text(f"seed {seed}")
 
 
+def test_a_typed_seed_leaves_nothing_to_go_back_to(page):
+    page.get_by_role("tab", name="Noise").click()
+    page.locator("#draw-map").click()
+    expect(page.locator("#epsilons img")).to_have_count(9)
+    page.locator("#noise-map .thumbnail-item").last.click()
+    expect(page.locator("#noise-report")).to_contain_text("turned by 64°")
+    page.locator("#lock").click()
+    expect(page.locator("#go-back")).to_be_enabled()
+    field(page, "noise-seed").fill("41")
+    expect(page.locator("#go-back")).to_be_disabled()
+
+
 def test_a_number_out_of_range_is_brought_back_into_it_and_drawn_there(page):
     page.get_by_role("tab", name="Noise").click()
     box, slider = field(page, "noise-x"), page.locator("#noise-x input[type=range]")

@@ -96,6 +96,21 @@ def test_a_change_that_comes_while_something_is_drawn_is_drawn_next(checkpoints)
     assert (after_press, after_change, noise) == ({"once"}, {"always_last"}, {"always_last"})
 
 
+def test_enter_in_any_box_of_a_seed_draws(checkpoints):
+    blocks = page.build(checkpoints)
+    named = {b._id: getattr(b, "elem_id", None) or "" for b in blocks.blocks.values()}
+    seeds = {name for name in named.values() if name.endswith("seed")}
+    drawn = {
+        named[i]
+        for event in blocks.fns.values()
+        if getattr(event.fn, "__qualname__", "").endswith((".draw", ".explain"))
+        for i, trigger in event.targets
+        if trigger == "submit"
+    }
+    assert len(seeds) == 9
+    assert seeds <= drawn
+
+
 def test_every_report_is_read_out(checkpoints):
     blocks = page.build(checkpoints).blocks.values()
     reports = [b for b in blocks if "report" in (getattr(b, "elem_classes", None) or [])]
