@@ -406,7 +406,7 @@ def test_a_checkpoint_of_one_stage_has_one_column(command, tmp_path):
         (["--samples", "2"], "--samples"),
         (["--captions", "nowhere.jsonl"], "nowhere.jsonl"),
         (["--scorer", "nowhere.safetensors"], "no file of train.scorer"),
-        (["--discriminator", "nowhere"], "no run of train.stage1"),
+        (["--discriminator", "nowhere"], "no folder of train.stage1"),
         (["--out", "nowhere/metrics.json"], "no such folder"),
         (["--data", "nowhere"], "nowhere"),
         (["--checkpoint", "./nowhere"], "nowhere"),

@@ -148,10 +148,21 @@ def test_a_run_is_exported_as_a_checkpoint_in_half_precision(stage2_run, tmp_pat
     assert pipeline.known.subject == "flowers"
 
 
-def test_exporting_what_is_no_run_is_explained(tmp_path, capsys):
-    command = ["--run", str(tmp_path), "--out", str(tmp_path / "out"), "--name", "flowers"]
-    assert export.main(command) == 2
-    assert "no folder of train.stage1" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("nowhere", "is no folder of train.stage1, train.stage2 or train.average"),
+        ("empty", "is no StackGAN checkpoint"),
+        ("untold", "does not tell how it was trained"),
+    ],
+)
+def test_exporting_what_is_no_run_is_explained(tiny_model, tmp_path, capsys, source, words):
+    (tmp_path / "empty").mkdir()
+    tiny_model.save_pretrained(tmp_path / "untold")
+    out = tmp_path / "out"
+    assert export.main(["--run", str(tmp_path / source), "--out", str(out), "--name", "x"]) == 2
+    assert words in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_card_is_written_where_nobody_knows_how_stage1_was_trained(

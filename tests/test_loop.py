@@ -18,8 +18,9 @@ from trainers import make_trainer
 
 from stackgan import Pipeline, StackGAN
 from train import stage1, stage2
+from train.ema import ema_update
 from train.files import save_model, write_atomically
-from train.loop import Trainer, ema_update
+from train.loop import Trainer
 from train.recipes import Recipe
 
 

@@ -49,7 +49,7 @@ def _learned_names(run: dict) -> bool:
 def _ancestors(commands: str) -> list[str]:
     """What the runs began with, or drew upon, and are not themselves."""
     runs = re.findall(r"--out (\S+)", commands)
-    return sorted(set(re.findall(r"--(?:begin-with|stage1) (\S+)", commands)) - set(runs))
+    return sorted(set(re.findall(r"--(?:begin-with|stage1|with) (\S+)", commands)) - set(runs))
 
 
 def model_card(

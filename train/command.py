@@ -18,7 +18,7 @@ from train.data import DataError, read_meta
 from train.history import history
 from train.loop import Trainer
 from train.recipes import FIELDS, RECIPES, SWITCHES, Recipe
-from train.state import config_of
+from train.state import config_of, model_of
 
 # Of a size, what Stage-II settles; Stage-I's own width was settled before.
 STAGE2_WIDTHS = ("stage2_width", "discriminator_width", "discriminator_text_dim")
@@ -270,7 +270,7 @@ def resumed(
     other = {k: v for k, v in asdict(recipe).items() if was[k] != v}
     before = {k: was[k] for k in other}
     if stage1:
-        newer = trained_stage1(stage1)
+        newer = model_of(stage1)
         means = newer.embedding_norm.mean, trainer.model.embedding_norm.mean.cpu()
         if not torch.allclose(*means, rtol=1e-2, atol=1e-3):  # a checkpoint's are rounded
             raise ValueError(f"{stage1} reads other captions than the Stage-I {out} began with")
@@ -294,7 +294,7 @@ def resumed(
 
 def built_upon(stage1: str, seed: int, **changes) -> StackGAN:
     """A two-stage model whose Stage-I and embedding statistics are a trained one's."""
-    trained = trained_stage1(stage1)
+    trained = model_of(stage1)
     base = trained.config
     if base.sketch_resolution != 64:
         raise ValueError(f"{stage1} draws {base.sketch_resolution} pixels; Stage-II refines 64")
@@ -303,12 +303,6 @@ def built_upon(stage1: str, seed: int, **changes) -> StackGAN:
     model.stage1.load_state_dict(trained.stage1.state_dict())
     model.embedding_norm.load_state_dict(trained.embedding_norm.state_dict())
     return model
-
-
-def trained_stage1(stage1: str) -> StackGAN:
-    """The model of a run's folder, or of a checkpoint."""
-    run = Path(stage1) / "model"
-    return StackGAN.from_pretrained(run if run.is_dir() else stage1)
 
 
 def _seeded(config: StackGANConfig, seed: int) -> StackGAN:

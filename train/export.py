@@ -12,7 +12,6 @@ along.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -21,12 +20,13 @@ from PIL import Image
 
 from stackgan import images, latents
 from stackgan.matching import Scorer
-from stackgan.model import CHECKPOINTS, KNOWN, SCORER, TRAINING, CheckpointError, StackGAN
+from stackgan.model import CHECKPOINTS, KNOWN, SCORER, CheckpointError, StackGAN
 from train.card import SAMPLES, model_card, read_metrics
 from train.data import DataError, PhotoData
 from train.files import save_model, write_atomically
-from train.history import of_run
+from train.history import history, write_history
 from train.known import known_captions
+from train.state import model_of
 
 TILE = 128  # pixels a picture in samples.png; the weights are the artefact, not the grid
 
@@ -43,18 +43,24 @@ def export(
     """Write `out`/config.json, model.safetensors, known.safetensors, samples.png, training.json
     and README.md.
 
-    run: a folder of train.stage2, or of train.stage1 for a checkpoint that only sketches. scorer:
+    run: a folder of train.stage2, or of train.stage1 for a checkpoint that only sketches; or a
+    checkpoint that knows how it was trained, such as train.average writes. scorer:
     a file of train.scorer, shipped as scorer.safetensors. metrics: a file of train.evaluate, whose
     figures go into the card. encode: list of names of classes → (N, E); the data's own encoder
     unless given. Raises CheckpointError, DataError or ValueError when one of them cannot be read.
     """
     run, out = Path(run), Path(out)
-    trained = of_run(run)
+    if not run.is_dir():
+        raise CheckpointError(f"{run} is no folder of train.stage1, train.stage2 or train.average")
+    trained = history(run)
+    if not (last := trained["stage2"] or trained["stage1"]):
+        raise CheckpointError(f"{run} does not tell how it was trained, which a card has to")
     scores = read_metrics(metrics) if metrics else None
     judge = Scorer.load(scorer) if scorer else None
-    model = StackGAN.from_pretrained(run / "model")
+    model = model_of(run)
+    model.companions = {}  # a checkpoint's own: all are written anew
     # What may still be refused comes before the weights, so that old ones stay with their card.
-    data = (trained["stage2"] or trained["stage1"])[-1]["data"]
+    data = last[-1]["data"]
     meta = PhotoData(data, 64).meta
     out.mkdir(parents=True, exist_ok=True)
     write_companions(data, out, name, scorer=judge, encode=encode)
@@ -64,7 +70,7 @@ def export(
     picture, captions = sample_grid(shipped, data)
     picture.save(out / "samples.png", optimize=True)
     address = out.name if out.resolve().parent == CHECKPOINTS.resolve() else str(out)
-    (out / TRAINING).write_text(json.dumps(trained, indent=2) + "\n", encoding="utf-8")
+    write_history(trained, out)
     card = model_card(name, shipped, trained, captions, meta, address, scores)
     (out / "README.md").write_text(card, encoding="utf-8")
 
@@ -106,7 +112,9 @@ def sample_grid(model: StackGAN, data_folder: str | Path) -> tuple[Image.Image, 
 
 def main(argv: list[str] | None = None) -> int:
     p = argparse.ArgumentParser(prog="python -m train.export", description=__doc__.split("\n")[0])
-    p.add_argument("--run", required=True, help="folder of train.stage2 (or train.stage1)")
+    p.add_argument(
+        "--run", required=True, help="folder of train.stage2, train.stage1 or train.average"
+    )
     p.add_argument("--out", required=True, help="checkpoint folder to write")
     p.add_argument("--name", required=True, help="what it draws, for the card: flowers, birds, …")
     p.add_argument("--scorer", help="file of train.scorer, so that the page can rank pictures")

@@ -6,7 +6,6 @@ never change and every evaluation needs them.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Iterable, Iterator
@@ -26,7 +25,7 @@ from train.data import DataError, PhotoData
 from train.files import write_atomically
 from train.loop import make_discriminator
 from train.recipes import Recipe
-from train.state import load_state
+from train.state import load_state, run_settings
 
 BATCH = 16
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
@@ -41,11 +40,11 @@ def load_discriminator(run: str | Path) -> FeatureNetwork:
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        about = json.loads((Path(run) / "config.json").read_text())
+        about = run_settings(run)
         recipe, config = Recipe(**about["recipe"]), StackGANConfig(**about["config"])
         state = load_state(Path(run) / "state.pt", "cpu")
     except UNREADABLE as error:
-        raise ValueError(f"{run} holds no run of train.stage1 or train.stage2: {error}") from error
+        raise ValueError(f"{run} is no folder of train.stage1 or train.stage2: {error}") from error
     side = config.sketch_resolution if about["stage"] == "stage1" else config.resolution
     network = make_discriminator(recipe, config, side, device)
     try:

@@ -13,8 +13,9 @@ from shlex import quote
 
 from stackgan.config import SIZES
 from stackgan.model import TRAINING, CheckpointError, StackGAN
+from train.files import write_atomically
 from train.recipes import RECIPES, SWITCHES, Recipe
-from train.state import load_state
+from train.state import load_state, run_settings
 
 STAGES = ("stage1", "stage2")
 History = dict[str, list[dict]]  # of each stage, its runs, each begun with the one before
@@ -41,8 +42,8 @@ def history(source: str | Path) -> History:
 
 def of_run(run: Path) -> History:
     """What came before a run, and the run itself as it was when it last wrote its state."""
+    config = run_settings(run)
     try:
-        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
         state = load_state(run / "state.pt", "cpu")
         itself = {
             "run": str(run),
@@ -61,6 +62,12 @@ def of_run(run: Path) -> History:
         raise CheckpointError(
             f"{run} is no folder of train.stage1 or train.stage2: {error}"
         ) from error
+
+
+def write_history(trained: History, checkpoint: Path) -> None:
+    """Keep it beside a checkpoint's weights."""
+    text = json.dumps(trained, indent=2) + "\n"
+    write_atomically(checkpoint / TRAINING, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def _commands(run: Path, config: dict, until: int) -> list[str]:

@@ -30,6 +30,7 @@ from stackgan.discriminators import FeatureDiscriminator, MatchingDiscriminator
 from stackgan.model import StackGAN
 from train.augment import augment
 from train.data import PhotoData, mix
+from train.ema import ema_update, measure_statistics
 from train.files import save_model, write_atomically
 from train.losses import AdversarialLoss, r1_penalty
 from train.machine import choose_precision, hardware
@@ -38,7 +39,6 @@ from train.state import STATE_FORMAT, load_state
 from train.stats import Stats
 
 WELL_NORMALISED = 8  # photos of a process, of which BatchNorm takes mean and deviation
-STATISTICS_BATCHES = 64  # over which the averaged generator's BatchNorm statistics are measured
 
 
 class Drawn(NamedTuple):
@@ -319,33 +319,10 @@ class Trainer:
             grid.save(self.out / f"grid-{self.images // 1000:06d}k.png")
         self.accelerator.wait_for_everyone()
 
-    @torch.no_grad()
     def measure_statistics(self) -> None:
-        """Give the averaged generator BatchNorm statistics of its own, over batches drawn as in training.
-
-        Those of the weights it is the average of are not its own: their activations vary more, by a
-        tenth to a third in the first layers, and normalised with them pictures come out flat. (As
-        Izmailov et al. 2018 do after averaging; Brock et al. 2019 call them standing statistics.)
-        """
-        generator = self.stage.trainee(self.average)
-        norms = [m for m in generator.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        usual = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # the mean over all batches
-        generator.train()
-        part = self.recipe.batch, self.seed, self.rank, self.processes
-        rows = slice(self.recipe.batch // self.processes)
-        for step in range(STATISTICS_BATCHES):
-            batch = self.data.batch(step, *part)
-            noise = torch.Generator().manual_seed(mix(self.seed, step, salt=3))
-            photos = batch.photos.contiguous(memory_format=torch.channels_last)
-            with self._autocast():
-                embeddings = self.average.embedding_norm(batch.embeddings)
-                self.stage.draw(self.average, embeddings, photos, noise, rows)
-        generator.eval()
-        for norm, momentum in zip(norms, usual, strict=True):
-            norm.momentum = momentum
+        """Give the averaged generator BatchNorm statistics of its own, see train.ema."""
+        part = self.recipe.batch, self.seed, self.precision, self.processes
+        measure_statistics(self.average, self.stage, self.data, *part)
 
     def samples(self, count: int = 32):
         """The fixed grid: unseen captions, noise of seeds 0 … count − 1, averaged weights."""
@@ -491,17 +468,6 @@ def make_discriminator(
             config, resolution, features, recipe.view, growth=recipe.channel_growth
         )
     return d.to(device, memory_format=torch.channels_last)
-
-
-@torch.no_grad()
-def ema_update(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """average ← decay · average + (1 − decay) · model, of weights; what else they hold is copied.
-
-    BatchNorm's statistics do not average: see Trainer.measure_statistics.
-    """
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1.0 - decay)
-    for of_average, of_model in zip(average.buffers(), model.buffers(), strict=True):
-        of_average.copy_(of_model)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from train.command import resumed
 from train.loop import Trainer
 from train.stage1 import Stage1
 from train.stage2 import Stage2
+from train.state import run_settings
 
 STAGES = {stage.name: (number, stage) for number, stage in ((1, Stage1), (2, Stage2))}
 OTHERS = 6  # operations told besides
@@ -119,11 +120,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _trainer(run: Path) -> Trainer:
-    try:
-        name = json.loads((run / "config.json").read_text())["stage"]
-        number, stage = STAGES[name]
-    except (OSError, ValueError, KeyError) as error:
-        raise FileNotFoundError(f"{run} is no run of train.stage1 or train.stage2") from error
+    number, stage = STAGES[run_settings(run)["stage"]]
     return resumed(number, stage, run)
 
 

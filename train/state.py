@@ -12,17 +12,39 @@ from stackgan.config import StackGANConfig
 from stackgan.model import CheckpointError, StackGAN
 
 STATE_FORMAT = 1
+RUN = ("stage", "config", "recipe", "seed", "data", "precision")  # in every run's config.json
 
 
 def config_of(source: str | Path) -> StackGANConfig:
     """Of the networks in a run's folder or a checkpoint. Raises CheckpointError for neither."""
     if not (Path(source) / "state.pt").exists():
         return StackGAN.from_pretrained(source).config
-    path = Path(source) / "config.json"
     try:
-        return StackGANConfig(**json.loads(path.read_text())["config"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"{path} is no run's, or damaged: {error!r}") from error
+        return StackGANConfig(**run_settings(source)["config"])
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{source}/config.json is damaged: {error}") from error
+
+
+def model_of(source: str | Path) -> StackGAN:
+    """The averaged networks of a run's folder, or a checkpoint's. Raises CheckpointError for neither."""
+    run = Path(source) / "model"
+    return StackGAN.from_pretrained(run if run.is_dir() else source)
+
+
+def run_settings(run: str | Path) -> dict:
+    """config.json of a run: `stage`, `config`, `recipe`, `seed`, `data` and what else it is made of.
+
+    Raises CheckpointError when the folder is no run's.
+    """
+    try:
+        found = json.loads((Path(run) / "config.json").read_text(encoding="utf-8"))
+        if missing := [name for name in RUN if name not in found]:
+            raise ValueError(f"its config.json does not tell {', '.join(missing)}")
+        return found
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{run} is no folder of train.stage1 or train.stage2: {error}"
+        ) from error
 
 
 def load_state(path: Path, device: torch.device | str) -> dict:
