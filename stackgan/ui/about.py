@@ -16,7 +16,7 @@ from stackgan.pipeline import Inputs, Pipeline
 from stackgan.ui import about_text, checks, examples
 from stackgan.ui.checkpoints import Checkpoints
 from stackgan.ui.controls import exchange_examples, report_html
-from stackgan.ui.events import PRIVATE, endpoint, uses_model
+from stackgan.ui.events import LAST_COUNTS, PRIVATE, endpoint, uses_model
 from stackgan.ui.files import file_name, new_folder, write_pngs
 from stackgan.ui.plots import AMPLIFIED, difference, gaussian_svg, grey_levels
 
@@ -46,6 +46,7 @@ class About:
 
     def __init__(self, checkpoints: Checkpoints):
         self.checkpoints = checkpoints
+        self.exchanges: dict = {}  # as a Tab's
 
     def explain(self, caption, other, seed, checkpoint) -> Iterator[tuple]:
         """Run a caption through; yields when Stage-I is there and again when Stage-II is.
@@ -202,9 +203,10 @@ class About:
             inputs=[caption, other, seed, chooser],
             outputs=shown,
             show_progress_on=[picture, without, instead],
+            trigger_mode=LAST_COUNTS,
             **PRIVATE,
         )
-        exchange_examples(chooser, [caption, other], _first_two)
+        self.exchanges = exchange_examples(chooser, [caption, other], _first_two)
 
 
 def _image(label: str, elem_id: str, *classes: str) -> gr.Image:

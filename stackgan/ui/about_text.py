@@ -53,8 +53,7 @@ TEXT_TWICE = """
 
 Words that Stage-I missed get a second chance. Here Stage-II redraws the same sketch three times: with
 the caption, with no words at all (the mean of all training captions, which says nothing in
-particular), and with other words. Stage-I read your caption each time. This network was trained with
-text in both stages; one trained without it in Stage-II would differ again.
+particular), and with other words. Stage-I read your caption each time.
 """
 
 COMPARED = (
@@ -90,8 +89,9 @@ $$\mathcal{L}_{G} = \mathbb{E}\,[\log(1 - D(G(s_0, \hat c), \varphi_t))] + \lamb
 **Matching-aware**: D must say no to two kinds of pairs, a drawn picture with its caption and a *real*
 photograph with the caption of another one. So a pretty picture is not enough: it has to fit the words.
 The divergence keeps every Gaussian of step 2 near N(0, I), which keeps captions close enough to blend.
-The checkpoints here are trained by the same idea: their D stands on a frozen network that has seen many
-photographs before, and their losses are hinges in place of logarithms (each checkpoint's card tells).
+The flowers and birds that come with StackGAN were trained by the same idea, but their D stands on a
+frozen network that has seen many photographs before, and hinges take the place of the logarithms. Each
+checkpoint's card tells how it was trained.
 """
 
 REST = """

@@ -9,8 +9,22 @@ import gradio as gr
 
 from stackgan.latents import MAX_TRUNCATION
 from stackgan.ui import checks, examples
-from stackgan.ui.events import AT_ONCE
+from stackgan.ui.events import AT_ONCE, LAST_COUNTS
 
+# Gradio calls every picture of a gallery "Thumbnail 3 of 16", also to who cannot see which it is;
+# with this, run once, each is called as its words say.
+THUMBNAILS_TELL_THEIR_WORDS = """() => {
+    const tell = () => {
+        for (const image of document.querySelectorAll(".thumbnail-item img[alt]")) {
+            const button = image.closest("button");
+            if (image.alt && button && button.getAttribute("aria-label") !== image.alt)
+                button.setAttribute("aria-label", image.alt);
+        }
+    };
+    new MutationObserver(tell).observe(document.body, {
+        childList: true, subtree: true, attributes: true, attributeFilter: ["alt", "aria-label"],
+    });
+}"""
 ROLL = f"Math.floor(Math.random() * {checks.FRESH_SEEDS})"
 # A slider tells of its release by the mouse alone; with this, run once, by the keys that move it too.
 KEYS_RELEASE_SLIDERS = """() => {
@@ -125,11 +139,12 @@ def offer_examples(
 
 def exchange_examples(
     chooser: gr.Dropdown, boxes: Sequence[gr.Textbox], first: Callable[[str], Sequence[str]]
-) -> None:
+) -> dict:
     """Where the visitor chooses a checkpoint, exchange examples of another subject in the `boxes`.
 
     `first` gives, by a checkpoint's name, the caption that each box begins with. A checkpoint that
-    comes with a link, a PNG or history brings its own captions.
+    comes with a link, a PNG or history brings captions for its own tab; the others listen for that
+    with what this returns.
     """
 
     def exchanged(checkpoint: str, *captions: str) -> dict:
@@ -141,13 +156,15 @@ def exchange_examples(
             for box, text, caption in zip(boxes, texts, captions, strict=True)
         }
 
-    chooser.input(
-        exchanged,
-        [chooser, *boxes],
-        boxes,
-        trigger_mode="always_last",
+    exchanges = {
+        "fn": exchanged,
+        "inputs": [chooser, *boxes],
+        "outputs": list(boxes),
+        "trigger_mode": LAST_COUNTS,
         **AT_ONCE,
-    )
+    }
+    chooser.input(**exchanges)
+    return exchanges
 
 
 def used(settings: dict) -> list[str]:

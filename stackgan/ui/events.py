@@ -23,6 +23,9 @@ MAX_WAITING = 32  # more are told that the page is busy
 # would hand each answer to any of its threads.
 _MODEL_THREAD = ThreadPoolExecutor(1, thread_name_prefix="model")
 _DONE = object()
+# Of presses and changes that come while something is drawn the last is drawn next, with what the page
+# says by then; Gradio's own "once" would drop them without a word.
+LAST_COUNTS = "always_last"
 PRIVATE = {"api_visibility": "private"}  # the page's own event, no endpoint of the API
 AT_ONCE = {**PRIVATE, "queue": False, "show_progress": "hidden"}  # one that has nothing to wait for
 

@@ -61,8 +61,12 @@ def _remove_old_folders(root: Path) -> None:
 
 def file_name(caption: str, seed: int, stage: int) -> str:
     """What a downloaded picture is called: the caption's words, the seed and the stage."""
-    words = re.sub(r"[^a-z0-9]+", "-", caption.lower())[:48].strip("-") or "picture"
-    return f"{words}-seed{seed}-stage{stage}.png"
+    return f"{plain_words(caption)}-seed{seed}-stage{stage}.png"
+
+
+def plain_words(caption: str, most: int = 48) -> str:
+    """A caption as a part of a file's name, of at most so many characters."""
+    return re.sub(r"[^a-z0-9]+", "-", caption.lower())[:most].strip("-") or "picture"
 
 
 def write_pngs(
@@ -84,11 +88,14 @@ def served(path: str) -> dict:
     return FileData(path=path).model_dump()
 
 
-def bundle(paths: Sequence[str]) -> str | None:
-    """One file to download: the picture itself, several in a zip beside them, or None for none."""
+def bundle(paths: Sequence[str], name: str | None = None) -> str | None:
+    """One file to download: the picture itself, several in a zip beside them, or None for none.
+
+    The zip is called `name`.zip, or as the first of the pictures.
+    """
     if len(paths) < 2:
         return paths[0] if paths else None
-    archive = Path(paths[0]).with_suffix(".zip")
+    archive = Path(paths[0]).with_name(f"{name or Path(paths[0]).stem}.zip")
     with zipfile.ZipFile(archive, "w") as file:  # PNGs are compressed already
         for path in paths:
             file.write(path, Path(path).name)

@@ -14,7 +14,7 @@ from stackgan.ui.controls import (
     offer_examples,
 )
 from stackgan.ui.drawing import Drawing
-from stackgan.ui.events import AT_ONCE, PRIVATE, endpoint, uses_model
+from stackgan.ui.events import AT_ONCE, LAST_COUNTS, PRIVATE, endpoint, uses_model
 from stackgan.ui.files import served
 from stackgan.ui.generate_layout import (
     BEFORE_AFTER,
@@ -107,8 +107,12 @@ class Generate(Tab):
         """
         with checks.errors_in_words():
             if drawn is None:
-                raise ValueError("there are no pictures yet: press Generate")
-            return held(drawn, event.index)
+                raise ValueError("these pictures are no longer kept here: press Generate again")
+            return held(self.name, self.values, drawn, event.index)
+
+    def paths(self, drawn: Drawing | None) -> list[str]:
+        """All sketches and pictures of the drawing, whichever of them is seen large."""
+        return [*drawn.sketches, *drawn.pictures] if drawn else []
 
     def values(self, settings: dict) -> dict | None:
         """Control values that draw the picture of a PNG again; None for one of another tab."""
@@ -200,13 +204,14 @@ class Generate(Tab):
             "best_of": at.best_of,
         }
         self.record = at.record
-        self.pictures = [at.sketch, at.grid]
+        self.pictures = [at.drawn]
         self.draws = {
             **uses_model(self.draw),
             "inputs": list(self.controls.values()),
             "outputs": [getattr(at, name) for name in Shown._fields],
             # Progress lies over Stage-II alone: the sketch is seen while the picture is drawn.
             "show_progress_on": [at.picture, at.before_after],
+            "trigger_mode": LAST_COUNTS,
             **PRIVATE,
         }
         boxes = [at.caption, at.seed, at.epsilon_seed]
@@ -231,7 +236,7 @@ class Generate(Tab):
             at.divide,
             at.before_after,
             js="(place) => ({ __type__: 'update', slider_position: place })",
-            trigger_mode="always_last",
+            trigger_mode=LAST_COUNTS,
         )
 
     def _connect_choices(self, at: Layout, chooser: gr.Dropdown) -> None:
@@ -240,7 +245,7 @@ class Generate(Tab):
         at.samples.input(None, [at.samples, at.best_of], at.best_of, js=GIVE_WAY)
         at.best_of.input(None, [at.best_of, at.samples], at.samples, js=GIVE_WAY)
         offer_examples(chooser, at.examples, lambda name: samples_of(examples.captions(name)))
-        exchange_examples(
+        self.exchanges = exchange_examples(
             chooser, [at.caption], lambda name: [examples.first(examples.captions(name))]
         )
         # Without triggers: when the page is opened, and when another checkpoint is chosen.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,6 +48,7 @@ class Held(NamedTuple):
     picture: Any
     before_after: Any
     report: str
+    record: dict
 
 
 def shown(tab: str, values: dict, drawn: Drawing, before: Drawing | None) -> Shown:
@@ -69,10 +71,10 @@ def shown(tab: str, values: dict, drawn: Drawing, before: Drawing | None) -> Sho
     )
 
 
-def held(drawn: Drawing, index: int) -> Held:
-    """One picture large, its noise held and alone.
+def held(tab: str, values: Callable[[dict], dict], drawn: Drawing, index: int) -> Held:
+    """One picture large, its noise held and alone: a result of its own, for links and history.
 
-    Raises ValueError while more is to come, which would take its place, and when its file is gone.
+    values: settings of a picture → those of the tab's controls that draw it alone. Raises ValueError while more is to come, which would take its place, and when its file is gone.
     """
     if not drawn.done or index >= len(drawn.files):
         raise ValueError("these are still being drawn: pick one when all are there")
@@ -89,6 +91,7 @@ def held(drawn: Drawing, index: int) -> Held:
         gr.skip() if epsilon_seed is None else epsilon_seed,
         *_large(drawn, index),
         report(drawn, index),
+        _recorded(tab, values(settings), drawn, index),
     )
 
 
@@ -147,5 +150,9 @@ def _record(tab: str, values: dict, drawn: Drawing) -> dict:
     }
     if len(drawn.settings) == 1:
         values |= {"seed": first["seed"], "epsilon_seed": first["epsilon_seed"] or 0, "best_of": 1}
-    with Image.open(drawn.files[0]) as picture:
-        return result_record(tab, first["caption"], values, picture)
+    return _recorded(tab, values, drawn)
+
+
+def _recorded(tab: str, values: dict, drawn: Drawing, index: int = 0) -> dict:
+    with Image.open(drawn.files[index]) as picture:
+        return result_record(tab, drawn.settings[index]["caption"], values, picture)

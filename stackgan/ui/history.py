@@ -20,6 +20,7 @@ from stackgan.ui.files import zip_results
 from stackgan.ui.sharing import (
     MAX_RECORDS,
     fitted,
+    is_same,
     link_query,
     png_settings,
     read_link,
@@ -34,29 +35,41 @@ MAX_FILES = 400  # of a visit, for its zip: some 40 MB
 # one hides nothing: it is the visitor's own history in the visitor's own browser.
 STORAGE = {"storage_key": "stackgan-history", "secret": "stackgan-history"}
 
-ABOUT_HISTORY = """
+ABOUT_HISTORY = f"""
 Your results are kept here, in this browser alone; a click draws one again. A PNG made here, dropped
-anywhere onto the page, does the same.
+anywhere onto the page, does the same. The zip holds the newest {MAX_FILES} files at most.
 """
 
 # What the page's address asks for; most visits come without, and then nothing is drawn.
 QUERY = "() => new URLSearchParams(location.search).has('tab') ? location.search : ''"
-# The server knows what a link ends in; the browser knows where the page is.
-WHOLE_LINK = "(link) => link.startsWith('?') ? location.origin + location.pathname + link : link"
-# Without the clipboard (an http page of another machine has none) the link is marked, for Ctrl+C.
+# The link that is seen is of the tab that is seen. The server knows what a link ends in; the browser
+# knows where the page is.
+LINK_SEEN = """(selected, ...ends) => {
+    const end = ends[%s.indexOf(selected)];
+    return end ? location.origin + location.pathname + end : '';
+}"""
+# The link of a tab's result follows a slider that leads through it.
+FOLLOW = "(end, place) => end.replace(/(?<=&%s=)[^&]*/, place)"
+# Without the clipboard (an http page of another machine has none) by the old way, out of a box of its
+# own, since the link's cannot be marked; where that fails too, the link's box can.
 COPY_LINK = """async (link) => {
     if (!link) return 'Nothing drawn yet';
     try {
         await navigator.clipboard.writeText(link);
         return 'Copied';
     } catch {
-        document.querySelector('#link input, #link textarea').select();
-        return 'Press Ctrl+C';
+        const box = Object.assign(document.createElement('textarea'), { value: link });
+        document.body.append(box);
+        box.select();
+        const copied = document.execCommand('copy');
+        box.remove();
+        if (copied) return 'Copied';
+        const seen = document.querySelector('#link input, #link textarea');
+        Object.assign(seen, { disabled: false, readOnly: true }).select();
+        return 'Copy what is marked';
     }
 }"""
-# The link of a tab's result follows a slider that leads through it.
-FOLLOW = """(link, place) => link.includes('?tab=%s&')
-    ? link.replace(/(?<=&%s=)[^&]*/, place) : link"""
+SURE = """() => confirm('Forget all results that this browser keeps, and the pictures of this visit?')"""
 # A file dropped anywhere goes to the upload button, instead of replacing the page in the browser;
 # text that is dragged goes where it is dropped.
 DROP_ANYWHERE = """() => {
@@ -75,22 +88,27 @@ DROP_ANYWHERE = """() => {
 class History:
     """Handlers of the bar, plain functions of what the browser sends, and its layout (`build`)."""
 
-    def __init__(self, tabs: Sequence[Tab]):
-        """`tabs`: already built, so that their controls are known."""
+    def __init__(self, tabs: Sequence[Tab], about: dict):
+        """`tabs`: already built, so that their controls are known. `about`: the `exchanges` of the tab
+        that has no results."""
         self.tabs = {tab.name.lower(): tab for tab in tabs}
+        self.about = about
 
     def keep(self, record: object, stored: object, files: list[dict], *pictures: object) -> tuple:
         """A tab finished `record`, whose PNGs its components hold: → (stored, files, strip, link).
 
-        `files` lists this visit's results, newest first: {"record": …, "paths": […]}.
+        `files` lists this visit's results, newest first: {"record": …, "paths": […]}; one whose
+        files are all there (a picture picked out of a grid) adds none. `link` is what it ends in.
         """
-        if not sound_records([record]):
+        if not sound_records([record]) or record["tab"].lower() not in self.tabs:
             return (gr.skip(),) * 4
-        records = with_record(sound_records(stored), record)
-        entry = {"record": record, "paths": _paths(pictures)}
-        rest = [old for old in files if old["record"]["values"] != record["values"]]
-        link = link_query(record["tab"], record["values"])
-        return records, _bounded([entry, *rest]), self.strip(records), link
+        tab = self.tabs[record["tab"].lower()]
+        records = with_record(sound_records(stored), record, tab.places)
+        paths = tab.paths(*pictures)
+        files = [old for old in files if not is_same(old["record"], record)]
+        if not set(paths) <= {path for old in files for path in old["paths"]}:
+            files = _bounded([{"record": record, "paths": paths}, *files])
+        return records, files, self.strip(records), link_query(record["tab"], record["values"])
 
     def restore(self, index: int | None, stored: object) -> dict:
         """A click on the strip's `index`: the updates that show and draw that result again."""
@@ -130,12 +148,13 @@ class History:
         tab = self.tabs.get(str(name).lower())
         if tab is None:
             raise ValueError(f"there is no tab {echoed(name)}; there are {', '.join(self.tabs)}")
-        values = fitted(tab.controls, values)
+        values, place = fitted(tab.controls, values), tab.name.lower()
         return {
-            self.selected: gr.Tabs(selected=tab.name.lower()),
+            self.tabs_shown: gr.Tabs(selected=place),
+            self.selected: place,
             **{tab.controls[name]: value for name, value in values.items()},
-            self.link: link_query(tab.name, values),
-            self.starts[tab.name.lower()]: uuid.uuid4().hex,
+            self.links[place]: link_query(tab.name, values),
+            self.starts[place]: uuid.uuid4().hex,
         }
 
     def show(self, stored: object) -> gr.Dataset:
@@ -149,17 +168,19 @@ class History:
             gr.Info("Nothing was drawn in this visit yet, or its files are no longer kept.")
         return path
 
-    def clear(self) -> tuple:
-        """Forget everything: → (stored, files, strip, link)."""
-        return [], [], self.strip([]), ""
+    def clear(self, sure: bool) -> tuple:
+        """Forget everything but what is still seen, if the visitor is sure: (stored, files, strip)."""
+        return ([], [], self.strip([])) if sure else (gr.skip(),) * 3
 
     def strip(self, records: list[dict]) -> gr.Dataset:
         return gr.Dataset(samples=[[_card(r)] for r in records], visible=bool(records))
 
     def build(self, page: gr.Blocks, tabs: gr.Tabs) -> None:
         """Lay out the bar and connect it to the tabs, which `tabs` contains by their names."""
-        self.selected = tabs
+        self.tabs_shown = tabs
+        self.selected = gr.Textbox(next(iter(self.tabs)), visible="hidden")  # the tab's name
         self.starts = {name: gr.Textbox(visible="hidden") for name in self.tabs}
+        self.links = {name: gr.Textbox(visible="hidden") for name in self.tabs}  # their ends
         files = gr.State([])
         stored = gr.BrowserState([], **STORAGE)
         with gr.Group(elem_id="sharing"), gr.Row(equal_height=True):
@@ -192,30 +213,45 @@ class History:
                 clear = gr.Button("Clear the history", size="sm", elem_id="clear-history")
         archive = gr.File(visible=False)
         query = gr.Textbox(visible="hidden")
+        sure = gr.Checkbox(visible="hidden")
 
-        kept = [stored, files, strip, self.link]
-        whole = {"fn": None, "inputs": self.link, "outputs": self.link, "js": WHOLE_LINK}
+        kept = [stored, files, strip]
         for name, tab in self.tabs.items():
-            sources = [tab.record, stored, files, *tab.pictures]
-            tab.record.change(self.keep, sources, kept, **AT_ONCE).then(**whole)
+            sources, link = [tab.record, stored, files, *tab.pictures], self.links[name]
+            tab.record.change(self.keep, sources, [*kept, link], **AT_ONCE)
             tab.draw_after(self.starts[name].change(lambda: None, **AT_ONCE))
             for place in tab.places:
-                slider, follow = tab.controls[place], FOLLOW % (name, place)
-                slider.release(None, [self.link, slider], self.link, js=follow)
+                slider = tab.controls[place]
+                slider.release(None, [link, slider], link, js=FOLLOW % place)
+        for tab in tabs.children:
+            tab.select(None, None, self.selected, js=f"() => '{tab.id}'")
+        links = self.links.values()
+        gr.on(
+            [self.selected.change, *(link.change for link in links)],
+            None,
+            [self.selected, *links],
+            self.link,
+            js=LINK_SEEN % list(self.links),
+        )
+        # What is opened brings its own captions; the other tabs' are to fit its checkpoint.
+        exchanges = [(name, tab.exchanges) for name, tab in self.tabs.items()]
+        for name, exchange in (*exchanges, ("", self.about)):
+            opened_elsewhere = [start.change for n, start in self.starts.items() if n != name]
+            gr.on(opened_elsewhere, **exchange)
         controls = {c for tab in self.tabs.values() for c in tab.controls.values()}
-        shown = {tabs, self.link, *controls, *self.starts.values()}
-        strip.click(self.restore, [strip, stored], shown, **PRIVATE).then(**whole)
-        upload.upload(self.open_png, upload, shown, **PRIVATE).then(**whole)
+        shown = {tabs, self.selected, *self.links.values(), *controls, *self.starts.values()}
+        strip.click(self.restore, [strip, stored], shown, **PRIVATE)
+        upload.upload(self.open_png, upload, shown, **PRIVATE)
         copy.click(None, self.link, copy, js=COPY_LINK)
         self.link.change(None, None, copy, js="() => 'Copy link'")
         saved = save.click(self.zip, files, archive, **PRIVATE)
         saved.success(None, archive, None, js=SAVE_FILE)
-        clear.click(self.clear, None, kept, **AT_ONCE)
+        clear.click(self.clear, sure, kept, js=SURE, **AT_ONCE)
         page.load(None, None, None, js=DROP_ANYWHERE)
         page.load(self.show, stored, strip, **AT_ONCE)
         page.load(None, None, query, js=QUERY)
         # Through the queue, because only there an error's words reach the page.
-        query.change(self.open_link, query, shown, **PRIVATE).then(**whole)
+        query.change(self.open_link, query, shown, **PRIVATE)
 
 
 def _values(tab: Tab, settings: dict) -> dict | None:
@@ -226,18 +262,9 @@ def _values(tab: Tab, settings: dict) -> dict | None:
         return None
 
 
-def _paths(pictures: Sequence[object]) -> list[str]:
-    """Paths of the files that galleries and images hand to a handler."""
-    found = []
-    for value in pictures:
-        items = value if isinstance(value, list) else [value]
-        found += [item[0] if isinstance(item, tuple) else item for item in items if item]
-    return found
-
-
 def _bounded(files: list[dict]) -> list[dict]:
     kept, count = [], 0
-    for entry in files[:MAX_RECORDS]:
+    for entry in files:
         count += len(entry["paths"])
         if count > MAX_FILES:
             break

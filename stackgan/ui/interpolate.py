@@ -15,12 +15,12 @@ from stackgan.text import echoed
 from stackgan.ui import checks, examples, scrubber
 from stackgan.ui import travel as travels
 from stackgan.ui.controls import exchange_examples, offer_examples
-from stackgan.ui.events import AT_ONCE, PRIVATE, SAVE_FILE, uses_model
+from stackgan.ui.events import AT_ONCE, LAST_COUNTS, PRIVATE, SAVE_FILE, uses_model
 from stackgan.ui.interpolate_api import Endpoints
 from stackgan.ui.interpolate_layout import NOISES, NUMERALS, Layout, lay_out, samples_of
 from stackgan.ui.interpolate_shown import Shown, shown
 from stackgan.ui.tab import Tab
-from stackgan.ui.travel import Travel
+from stackgan.ui.travel import GONE, Travel
 
 
 class Interpolate(Tab):
@@ -93,9 +93,11 @@ class Interpolate(Tab):
 
     def between(self, position, travel: Travel | None) -> object:
         """The frames exactly at a position of the path that is shown, for the scrubber's `exact`."""
-        if position is None or travel is None:
+        if position is None:
             return gr.skip()
         with checks.errors_in_words():
+            if travel is None:
+                raise ValueError(GONE)
             position = checks.number(position, "the place on the path", 0, 1)
             pipeline = self.checkpoints.pipeline(travel.checkpoint)
             paths = travels.draw_between(pipeline, travel, position)
@@ -105,7 +107,7 @@ class Interpolate(Tab):
         """Path of a film of the path that is shown."""
         with checks.errors_in_words():
             if travel is None:
-                raise ValueError("there are no frames yet: press Interpolate")
+                raise ValueError(GONE)
             return travels.film(travel, ending, stage, bounce, seconds)
 
     def values(self, settings: dict) -> dict | None:
@@ -168,6 +170,7 @@ class Interpolate(Tab):
             "inputs": list(self.controls.values()),
             "outputs": list(shown_on),
             "show_progress_on": at.scrubber.picture,
+            "trigger_mode": LAST_COUNTS,
             **PRIVATE,
         }
         submits = [box.submit for box in (*at.sentences, at.seed, at.end_seed)]
@@ -177,7 +180,7 @@ class Interpolate(Tab):
             **uses_model(self.between),
             inputs=[at.scrubber.asked, travel],
             outputs=at.scrubber.exact,
-            trigger_mode="always_last",
+            trigger_mode=LAST_COUNTS,
             show_progress="hidden",
             **PRIVATE,
         )
@@ -206,7 +209,7 @@ class Interpolate(Tab):
         path = [*at.sentences, at.count]
         self.draw_after(at.examples.click(_split, at.examples, path, **AT_ONCE))
         offer_examples(chooser, at.examples, lambda name: samples_of(examples.pairs(name)))
-        exchange_examples(chooser, at.sentences, _first_path)
+        self.exchanges = exchange_examples(chooser, at.sentences, _first_path)
 
 
 def _used_sentences(count: int) -> list:

@@ -92,7 +92,7 @@ def lay_out(offered: list[tuple[str, ...]]) -> Layout:
                 type="filepath",
                 interactive=False,
                 buttons=["download", "fullscreen"],
-                alt_text="Frames side by side: Stage-I above, Stage-II below",
+                alt_text="Frames along the path, side by side",
                 elem_id="strip",
             )
             legend = gr.HTML(padding=False, visible=False, elem_id="strip-legend")

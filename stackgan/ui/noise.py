@@ -14,7 +14,7 @@ from stackgan.images import to_pictures, with_settings
 from stackgan.pipeline import Inputs
 from stackgan.ui import checks, examples, places
 from stackgan.ui.controls import ROLL, chosen_epsilon, exchange_examples, used
-from stackgan.ui.events import AT_ONCE, PRIVATE, endpoint, uses_model
+from stackgan.ui.events import AT_ONCE, LAST_COUNTS, PRIVATE, endpoint, uses_model
 from stackgan.ui.files import new_folder, served, write_pngs
 from stackgan.ui.noise_layout import EPSILONS, MAP, Layout, lay_out
 from stackgan.ui.places import UNLOCKED, Place
@@ -36,6 +36,7 @@ class Noise(Tab):
     """
 
     name = "Noise"
+    places = ("x", "y")
     CONTROLS = (
         "caption",
         "seed",
@@ -53,26 +54,26 @@ class Noise(Tab):
     def draw(self, *controls) -> Iterator[tuple]:
         """The place, the map around the centre and the row of ε.
 
-        Yields (sketch, picture, map, epsilons, report, go back, record) when the sketches are
-        there, when the picture is, and when the row is.
+        Yields (sketch, picture, map, epsilons, report, go back, begun, record) when the sketches are
+        there, when the picture is, and when the row is. `begun`: the controls' values, by name.
         """
         yield from self._views(controls, with_map=True)
 
-    def arrive(self, *controls_and_record) -> Iterator[tuple]:
+    def arrive(self, *controls_and_begun) -> Iterator[tuple]:
         """Another place on the map that is shown; yields are those of `draw`.
 
-        Last comes the record of what is shown: where anything but the place is set otherwise by now
-        (a caption was typed and nothing pressed), the map is drawn again too; where nothing is (a
-        slider's box was entered and left), nothing is drawn.
+        Last comes `begun` of the drawing before: where anything but the place is set otherwise by
+        now (a caption was typed and nothing pressed), the map is drawn again too; where nothing is
+        (a slider's box was entered and left), nothing is drawn.
         """
-        *controls, record = controls_and_record
-        shown = (record or {}).get("values", {})
+        *controls, begun = controls_and_begun
+        begun = begun or {}
         asked = dict(zip(self.CONTROLS, controls, strict=True))
-        if asked.items() <= shown.items():
-            yield (gr.skip(),) * 7
+        if asked == begun:
+            yield (gr.skip(),) * 8
             return
-        on_it = {name: value for name, value in asked.items() if name not in ("x", "y")}
-        yield from self._views(tuple(controls), with_map=not on_it.items() <= shown.items())
+        elsewhere = [name for name in asked if asked[name] != begun.get(name)]
+        yield from self._views(tuple(controls), with_map=not set(elsewhere) <= set(self.places))
 
     def move(self, *controls) -> Image.Image | dict:
         """While a slider moves: the sketch there, no file, since the next one follows at once.
@@ -201,23 +202,23 @@ class Noise(Tab):
                 ]
             # Nothing of another map stays, but a picture of this one does until the next is there.
             old = None if with_map else gr.skip()
-            yield path, old, around, old, report, back, gr.skip()
+            begun = dict(zip(self.CONTROLS, controls, strict=True))
+            yield path, old, around, old, report, back, begun, gr.skip()
 
             picture = None
             if two_stages:
                 images = pipeline.refine(sketch, inputs)
                 picture = _written(images, inputs, 2, folder)[0]
-                yield path, picture, gr.skip(), gr.skip(), report, back, gr.skip()
+                yield path, picture, gr.skip(), gr.skip(), report, back, begun, gr.skip()
 
             row = place.inputs_under(EPSILONS)
             drawn = pipeline.refine(pipeline.sketch(row), row)
             files = _written(drawn, row, pipeline.config.stages, folder, "epsilon")
             texts = ["ε = 0" if seed is None else f"ε seed {seed}" for seed in EPSILONS]
-            values = dict(zip(self.CONTROLS, controls, strict=True))
-            values["checkpoint"] = pipeline.name
+            values = {**begun, "checkpoint": pipeline.name}
             record = result_record(self.name, place.caption, values, to_pictures(images)[0])
             epsilons = list(zip(files, texts, strict=True))
-            yield path, picture, gr.skip(), epsilons, report, back, record
+            yield path, picture, gr.skip(), epsilons, report, back, begun, record
 
     def values(self, settings: dict) -> dict | None:
         """Control values that draw again what a picture's `settings` describe."""
@@ -259,15 +260,16 @@ class Noise(Tab):
                 page.epsilons,
                 page.report,
                 page.back,
+                page.begun,
                 page.record,
             ],
             # Progress lies over Stage-II alone, so that the sketch is seen while it draws.
             "show_progress_on": page.picture,
-            "trigger_mode": "always_last",  # a change that comes while one is drawn counts
+            "trigger_mode": LAST_COUNTS,
             **PRIVATE,
         }
         self._connect(page)
-        exchange_examples(
+        self.exchanges = exchange_examples(
             chooser, [page.caption], lambda name: [examples.first(examples.captions(name))]
         )
         endpoint(self.api, "noise")
@@ -283,7 +285,7 @@ class Noise(Tab):
             inputs=inputs,
             outputs=page.sketch,
             preprocess=False,  # which refuses a box that is empty for a moment, with a traceback
-            trigger_mode="always_last",  # moves that come while one is under way count
+            trigger_mode=LAST_COUNTS,
             show_progress="hidden",
             **PRIVATE,
         )
@@ -291,7 +293,8 @@ class Noise(Tab):
         arriving = {
             **self.draws,
             **uses_model(self.arrive),
-            "inputs": [*inputs, page.record],
+            # As the server last began it: between a release and its pictures the record is older.
+            "inputs": [*inputs, page.begun],
             "show_progress": "minimal",
         }
         # Gradio's sliders also tell of a release where somebody only passes through their boxes.

@@ -50,12 +50,13 @@ class Layout:
     epsilon_seed: gr.Number
     epsilons: gr.Gallery
     locked: gr.Textbox  # steps as places.to_text writes them; not shown
+    begun: gr.State  # values of the controls that the last drawing began with
     record: gr.JSON
 
 
 def lay_out(caption: str) -> Layout:
     """The components, in their places; `caption` is typed in."""
-    parts = {"record": record_component()}
+    parts = {"begun": gr.State(), "record": record_component()}
     parts["locked"] = gr.Textbox(UNLOCKED, label="Locked steps", visible="hidden")
     with gr.Row(equal_height=True):
         parts["caption"] = gr.Textbox(

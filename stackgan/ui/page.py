@@ -7,7 +7,11 @@ import gradio as gr
 from stackgan.model import CHECKPOINTS
 from stackgan.ui.about import About
 from stackgan.ui.checkpoints import Checkpoints
-from stackgan.ui.controls import KEYS_RELEASE_SLIDERS, SLIDERS_KEEP_THEIR_RANGE
+from stackgan.ui.controls import (
+    KEYS_RELEASE_SLIDERS,
+    SLIDERS_KEEP_THEIR_RANGE,
+    THUMBNAILS_TELL_THEIR_WORDS,
+)
 from stackgan.ui.events import MAX_WAITING
 from stackgan.ui.files import CHECK_SECONDS, KEEP_SECONDS
 from stackgan.ui.generate import Generate
@@ -50,13 +54,17 @@ def build(checkpoints: Checkpoints) -> gr.Blocks:
             visible=len(checkpoints.names) > 1,
             elem_id="checkpoint",
         )
-        drawing = [tab(checkpoints) for tab in DRAWING_TABS]
+        drawing, about = [tab(checkpoints) for tab in DRAWING_TABS], About(checkpoints)
         with gr.Tabs(overflow_behavior="wrap") as tabs:
-            for tab in (*drawing, About(checkpoints)):
+            for tab in (*drawing, about):
                 with gr.Tab(tab.name, id=tab.name.lower()):
                     tab.build(chooser)
-        History(drawing).build(page, tabs)
-        for listening in (KEYS_RELEASE_SLIDERS, SLIDERS_KEEP_THEIR_RANGE):
+        History(drawing, about.exchanges).build(page, tabs)
+        for listening in (
+            KEYS_RELEASE_SLIDERS,
+            SLIDERS_KEEP_THEIR_RANGE,
+            THUMBNAILS_TELL_THEIR_WORDS,
+        ):
             page.load(None, None, None, js=listening)
     # Off Spaces, Gradio would let POST requests past the queue.
     return page.queue(max_size=MAX_WAITING, api_open=False)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from stackgan.ui.controls import stage_image
+from stackgan.ui.events import LAST_COUNTS
 
 STEP = 0.01
 
@@ -60,8 +61,7 @@ class Scrubber:
 
     def connect(self) -> None:
         targets = [self.sketch, self.picture]
-        # Moves that come while one is under way must not be dropped.
-        self.position.input(None, self.sources, targets, js=SHOW, trigger_mode="always_last")
+        self.position.input(None, self.sources, targets, js=SHOW, trigger_mode=LAST_COUNTS)
         for frames in (self.sketch_frames, self.picture_frames):
             frames.change(None, self.sources, targets, js=KEEP_AND_SHOW)
         for event in (self.exact.change, self.position.change):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
@@ -37,13 +37,23 @@ def sound_records(stored: object) -> list[dict]:
     return [record for record in stored[:MAX_RECORDS] if _is_sound(record)]
 
 
-def with_record(records: list[dict], record: dict) -> list[dict]:
+def is_same(old: dict, new: dict, places: Sequence[str] = ()) -> bool:
+    """Whether two records are of one result, wherever the sliders of `places` stand."""
+    there, here = (
+        {name: value for name, value in record["values"].items() if name not in places}
+        for record in (old, new)
+    )
+    return (old["tab"], there) == (new["tab"], here)
+
+
+def with_record(records: list[dict], record: dict, places: Sequence[str] = ()) -> list[dict]:
     """The results with one more, newest first, the oldest dropped where they are too many or large.
 
-    One that is there already keeps its place.
+    One that is there already keeps its place, and the newest gives way to one that differs from it
+    in `places` alone.
     """
     for i, old in enumerate(records):
-        if (old["tab"], old["values"]) == (record["tab"], record["values"]):
+        if is_same(old, record, places if i == 0 else ()):
             return [*records[:i], record, *records[i + 1 :]]
     kept, size = [], 0
     for candidate in [record, *records][:MAX_RECORDS]:

@@ -22,10 +22,11 @@ class Tab(ABC):
 
     A subclass sets `name` (the tab's title and, in lower case, its name in links), and in `build`:
     `controls`, the inputs that decide a result, by the names they have in records and links;
-    `record`, which each finished drawing fills with `result_record(…)`; `pictures`, the galleries or
-    images whose PNG files make up a result, for the zip of all; and `draws`, what every event that
-    draws hands to Gradio. `places` names the sliders that lead through a result which is drawn
-    already: its link follows them.
+    `record`, which each finished drawing fills with `result_record(…)`; `pictures`, the components
+    whose values tell `paths` a result's PNG files, for the zip of all; `draws`, what every event
+    that draws hands to Gradio; and `exchanges`, what `controls.exchange_examples` gave. `places`
+    names the sliders that lead through one result: its link follows them, and history keeps where
+    they stand last.
     """
 
     name: str
@@ -35,19 +36,25 @@ class Tab(ABC):
         self.checkpoints = checkpoints
         self.controls: dict[str, gr.components.Component] = {}
         self.record: gr.JSON | None = None
-        self.pictures: list[gr.Gallery | gr.Image] = []
+        self.pictures: list[gr.Gallery | gr.Image | gr.State] = []
         self.draws: dict = {}
+        self.exchanges: dict = {}
 
     @abstractmethod
     def build(self, chooser: gr.Dropdown) -> None:
         """Lay out the tab and connect it; `chooser` holds the checkpoint's name."""
 
     def draw_after(self, event: gr.events.Dependency) -> gr.events.Dependency:
-        """Draw with the controls as they stand once `event` is done: a restored result, a link.
+        """Draw with the controls as they stand once `event` is done: a restored result, a link."""
+        return event.then(**self.draws)
 
-        An event that comes while a drawing is under way counts: it is drawn next.
-        """
-        return event.then(**{**self.draws, "trigger_mode": "always_last"})
+    def paths(self, *pictures: object) -> list[str]:
+        """PNG files of the result that is shown, out of the values of `pictures`."""
+        found = []
+        for value in pictures:
+            items = value if isinstance(value, list) else [value]
+            found += [item[0] if isinstance(item, tuple) else item for item in items if item]
+        return found
 
     def values(self, settings: dict) -> dict | None:
         """Control values that draw again what a PNG's `settings` describe; None if not this tab's."""

@@ -22,12 +22,14 @@ from stackgan.paths import MAX_SENTENCES
 from stackgan.pipeline import Inputs, Pipeline
 from stackgan.text import echoed
 from stackgan.ui import checks
-from stackgan.ui.files import new_folder, write_pngs
+from stackgan.ui.files import new_folder, plain_words, write_pngs
 
 STRIP_FRAMES = 9  # about a row of the paper's Fig. 8, and every sentence of a path falls on one
 FILM_FRAMES = 60  # at most
 MAX_SECONDS = 20
 FILM_SIDE = 256  # pixels; sketches are enlarged, so that films of both stages compare
+
+GONE = "these frames are no longer kept here: press Interpolate again"
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def draw(
         stages_grid(sketches, images, len(shown)) if travel.pictures else grid(images, len(shown))
     )
     settings = {k: v for k, v in inputs.settings[0].items() if k != "position"}
-    strip = str(folder / "film-strip.png")
+    strip = str(folder / f"{_from_to(route)}-strip.png")
     save_png(picture, strip, settings)
     yield replace(travel, strip=strip)
 
@@ -162,11 +164,16 @@ def film(
     """
     stage, seconds = checked_film(ending, stage, seconds)
     paths = travel.pictures if stage == 2 and travel.pictures else travel.sketches
-    path = Path(paths[0]).with_name(f"interpolation-stage{stage}.{ending}")
+    path = Path(paths[0]).with_name(f"{_from_to(travel.route)}-stage{stage}.{ending}")
     try:
         frames = [Image.open(frame).convert("RGB") for frame in paths]
     except FileNotFoundError as error:
-        raise ValueError("these frames are no longer kept: interpolate again") from error
+        raise ValueError(GONE) from error
     enlarged = [frame.resize((FILM_SIDE,) * 2, Image.Resampling.NEAREST) for frame in frames]
     save_animation(enlarged, path, seconds, bool(bounce))
     return str(path)
+
+
+def _from_to(route: Route) -> str:
+    """What downloads are called: the first sentence's words and the last one's."""
+    return "-to-".join(plain_words(route.captions[i], 40) for i in (0, -1))

@@ -22,8 +22,8 @@ from stackgan.ui.controls import (
     offer_examples,
     used,
 )
-from stackgan.ui.events import AT_ONCE, PRIVATE, download, endpoint, uses_model
-from stackgan.ui.files import bundle, file_name, new_folder, served, write_pngs
+from stackgan.ui.events import AT_ONCE, LAST_COUNTS, PRIVATE, download, endpoint, uses_model
+from stackgan.ui.files import bundle, file_name, new_folder, plain_words, served, write_pngs
 from stackgan.ui.tab import Tab, result_record
 from stackgan.ui.words_layout import MAX_CAPTIONS, lay_out, samples_of
 
@@ -169,6 +169,7 @@ class Words(Tab):
             "outputs": [page.seed, page.record, page.save, page.report, *cells],
             # Progress lies over Stage-II alone: the sketches are seen while it draws.
             "show_progress_on": pictures,
+            "trigger_mode": LAST_COUNTS,
             **PRIVATE,
         }
         boxes = [page.captions, page.seed, page.epsilon_seed]
@@ -177,7 +178,7 @@ class Words(Tab):
         self.draw_after(picked)
         hold_when_chosen(page.seed, page.seed_dice, page.hold)
         offer_examples(chooser, page.examples, lambda name: samples_of(examples.words(name)))
-        exchange_examples(
+        self.exchanges = exchange_examples(
             chooser, [page.captions], lambda name: [examples.first(examples.words(name))]
         )
         endpoint(self.api, "words")
@@ -237,7 +238,9 @@ def _cells(drawn: Comparison) -> list:
 def _download(drawn: Comparison) -> gr.DownloadButton:
     if drawn.mosaic is None:
         return download(None)
-    return download(bundle([*drawn.sketches, *drawn.pictures]))
+    first = drawn.settings[0]
+    name = f"{plain_words(first['caption'])}-and-others-seed{first['seed']}"
+    return download(bundle([*drawn.sketches, *drawn.pictures], name))
 
 
 def _mosaic(images: Tensor) -> Image.Image:
@@ -250,4 +253,6 @@ def _title(captions: list[str]) -> str:
 
 
 def _report(drawn: Comparison) -> str:
-    return f"<p>{' · '.join([f'{len(drawn.settings)} captions', *used(drawn.settings[0])])}</p>"
+    count = len(drawn.settings)
+    captions = f"{count} caption{'s' * (count > 1)}"
+    return f"<p>{' · '.join([captions, *used(drawn.settings[0])])}</p>"

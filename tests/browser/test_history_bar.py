@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 import zipfile
 
@@ -74,8 +75,13 @@ def test_results_are_there_after_a_reload_and_a_click_draws_them(page):
     expect(field(page, "caption")).to_have_value(CAPTION)
     expect(cards).to_have_count(2)  # the same result is not repeated
 
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    page.locator("#clear-history").click()
+    expect(cards).to_have_count(2)
+    page.once("dialog", lambda dialog: dialog.accept())
     page.locator("#clear-history").click()
     expect(cards).to_have_count(0)
+    expect(field(page, "link")).to_have_value(re.compile("seed=41"))  # of what is still seen
     page.reload()
     expect(page.locator("#generate")).to_be_enabled()
     expect(cards).to_have_count(0)
@@ -98,6 +104,46 @@ def test_a_link_draws_the_very_picture_for_somebody_else(page, visit):
     other.goto(link.replace("seed=41", "seed=many"))
     expect(message(other)).to_contain_text("“seed” is a number")
     expect(other.locator("#generate")).to_be_enabled()
+
+
+def test_the_link_is_of_what_is_seen(page, visit):
+    drawn(page)
+    page.get_by_role("tab", name="Words").click()
+    expect(field(page, "link")).to_have_value("")
+    page.locator("#compare").click()
+    expect(field(page, "link")).to_have_value(re.compile("tab=words&"))
+    page.get_by_role("tab", name="Generate").click()
+    expect(field(page, "link")).to_have_value(re.compile("tab=generate&.*seed=41&"))
+    # A picture that is picked out of many is what is seen.
+    field(page, "samples").fill("3")
+    generated(page)
+    page.get_by_role("button", name="seed 43", exact=True).click()
+    expect(field(page, "link")).to_have_value(re.compile("seed=43&.*samples=1&"))
+    picture = page.locator("#picture img").first
+    expect(picture).to_have_attribute("alt", re.compile("seed 43"))
+
+    other = visit()
+    other.goto(field(page, "link").input_value())
+    # The same but for the rounding of a fast engine, which differs between one picture and three.
+    assert read_settings(io.BytesIO(shown(other))) == read_settings(
+        io.BytesIO(content(page, picture.get_attribute("src")))
+    )
+    page.get_by_role("tab", name="How it works").click()
+    expect(field(page, "link")).to_have_value("")
+
+
+def test_a_link_is_copied_where_there_is_no_clipboard(page):
+    drawn(page)
+    page.evaluate("""() => {
+        Object.defineProperty(navigator, 'clipboard', { value: undefined });
+        document.execCommand = (command) => {
+            window.copied = [command, document.activeElement.value];
+            return true;
+        };
+    }""")
+    page.locator("#copy-link").click()
+    expect(page.locator("#copy-link")).to_have_text("Copied")
+    assert page.evaluate("window.copied") == ["copy", field(page, "link").input_value()]
 
 
 def test_a_dropped_png_brings_its_settings_and_any_other_a_message(page, visit, tmp_path):

@@ -78,12 +78,13 @@ def test_a_path_of_more_sentences_and_films_of_it(tab, tmp_path):
     expect(tab.locator("#travel-report")).to_contain_text(sentences[2])
 
     tab.locator("#films > button").click()
+    first, last = (re.sub("[^a-z0-9]+", "-", sentences[i])[:40].strip("-") for i in (0, -1))
     endings = ["GIF", "MP4"] if can_write_mp4() else ["GIF"]
     for ending in endings:
         tab.get_by_label(ending).check()
         with tab.expect_download() as download:
             tab.locator("#save-film").click()
-        assert download.value.suggested_filename == f"interpolation-stage2.{ending.lower()}"
+        assert download.value.suggested_filename == f"{first}-to-{last}-stage2.{ending.lower()}"
         download.value.save_as(tmp_path / ending)
         assert (tmp_path / ending).stat().st_size > 1000
     with Image.open(tmp_path / "GIF") as film:

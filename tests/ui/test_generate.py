@@ -198,6 +198,11 @@ def test_a_click_makes_a_picture_the_held_noise(generate):
     assert held.picture.value["path"] == last.drawn.pictures[4]
     assert pixels(held.before_after[1]) == pixels(last.drawn.pictures[4])
     assert "Seed 11 is held" in held.report
+    # A result of its own: its link and its card draw this picture, large and alone.
+    alone = held.record["values"]
+    assert (alone["seed"], alone["samples"], alone["epsilon_seed"]) == (11, 1, 7)
+    assert alone.keys() == last.record["values"].keys()
+    assert held.record["thumbnail"] != last.record["thumbnail"]
 
     settings = {"seed": held.seed, "mean": held.mean, "epsilon_seed": held.epsilon_seed}
     *_, again = generate(**settings)
@@ -206,7 +211,7 @@ def test_a_click_makes_a_picture_the_held_noise(generate):
 
 def test_a_click_on_pictures_that_are_gone_is_told_in_words(generate):
     *_, last = generate(samples=2)
-    with pytest.raises(gr.Error, match="no pictures yet"):
+    with pytest.raises(gr.Error, match="no longer kept here"):
         picked(None, 0)
     for path in last.drawn.pictures:
         Path(path).unlink()

@@ -15,6 +15,7 @@ gr = pytest.importorskip("gradio")
 from stackgan.images import METADATA_KEY, save_png  # noqa: E402
 from stackgan.ui import history as bar  # noqa: E402
 from stackgan.ui import sharing  # noqa: E402
+from stackgan.ui.controls import exchange_examples  # noqa: E402
 from stackgan.ui.history import History  # noqa: E402
 from stackgan.ui.tab import Tab, record_component, result_record  # noqa: E402
 
@@ -45,6 +46,7 @@ class Studio(Tab):
         self.record = record_component()
         self.pictures = [gr.Gallery()]
         self.draws = {"fn": lambda: None}
+        self.exchanges = exchange_examples(chooser, [self.controls["caption"]], lambda _: [""])
 
     def values(self, settings):
         return VALUES | {"seed": settings["studio seed"]}
@@ -57,12 +59,13 @@ def history():
         chooser = gr.Dropdown(["flowers", "birds"], value="flowers")
         tabs = [Studio(None), Studio(None)]
         tabs[1].name = "Second"
-        with gr.Tabs() as selected:
+        about = exchange_examples(chooser, [gr.Textbox()], lambda _: [""])
+        with gr.Tabs() as all_tabs:
             for tab in tabs:
                 with gr.Tab(tab.name, id=tab.name.lower()):
                     tab.build(chooser)
-        made = History(tabs)
-        made.build(page, selected)
+        made = History(tabs, about)
+        made.build(page, all_tabs)
     return made
 
 
@@ -92,6 +95,18 @@ def test_the_newest_result_comes_first_and_an_equal_one_is_not_repeated():
     assert sharing.with_record(kept, record(1)) == kept
     other_tab = sharing.with_record(kept, record(1, tab="Second"))
     assert [r["tab"] for r in other_tab] == ["Second", "Studio", "Studio", "Studio"]
+
+
+def test_a_walk_through_one_result_is_kept_where_it_stands_last():
+    kept = sharing.with_record([], record(1))
+    for size in (0.1, 0.2, 0.3):
+        kept = sharing.with_record(kept, record(2, size=size), places=("size",))
+    assert [(r["values"]["seed"], r["values"]["size"]) for r in kept] == [(2, 0.3), (1, 0.5)]
+    kept = sharing.with_record(kept, record(3), places=("size",))
+    assert len(kept) == 3
+    # What was left for another result stays where it was; a walk that comes back is a new one.
+    kept = sharing.with_record(kept, record(2, size=0.4), places=("size",))
+    assert [r["values"]["size"] for r in kept] == [0.4, 0.5, 0.3, 0.5]
 
 
 def test_what_is_kept_has_a_bound_in_number_and_in_size(monkeypatch):
@@ -132,9 +147,9 @@ def test_a_full_history_fits_into_what_a_browser_gives_a_site():
 def test_storage_of_another_form_is_left_out(history, stored):
     assert sharing.sound_records(stored) == []
     assert history.show(stored).visible is False
-    records, files, strip, link = history.keep(record(), stored, [])
+    records, _, strip, link = history.keep(record(), stored, [])
     assert [r["values"]["seed"] for r in records] == [7]
-    assert len(strip.raw_samples) == len(files) == 1
+    assert len(strip.raw_samples) == 1
     assert "seed=7" in link
 
 
@@ -152,7 +167,7 @@ def test_titles_are_escaped_on_their_cards(history):
 
 def test_the_storage_is_found_again_after_a_restart(history):
     # Left to itself, Gradio draws both anew for every process.
-    page = gr.context.Context.root_block or history.selected.parent
+    page = gr.context.Context.root_block or history.tabs_shown.parent
     [stored] = [b for b in page.blocks.values() if isinstance(b, gr.BrowserState)]
     assert {"storage_key": stored.storage_key, "secret": stored.secret} == bar.STORAGE
 
@@ -164,11 +179,27 @@ def test_a_click_sets_every_control_of_its_tab_and_starts_its_drawing(history):
     stored = [record(2, tab="Second"), record(1)]
     updates = history.restore(0, stored)
     assert controls_of(history, updates, "second") == VALUES | {"seed": 2}
-    assert updates[history.selected].selected == "second"
+    assert updates[history.tabs_shown].selected == updates[history.selected] == "second"
+    assert sharing.read_link(updates[history.links["second"]])[1] == VALUES | {"seed": 2}
     assert history.starts["second"] in updates
     assert history.starts["studio"] not in updates
     again = history.restore(0, stored)
     assert again[history.starts["second"]] != updates[history.starts["second"]]
+
+
+def test_what_is_opened_has_the_other_tabs_exchange_their_examples(history):
+    """A link to birds is not to leave flowers' captions everywhere else."""
+    blocks = history.tabs_shown.parent
+    start = history.starts["studio"]._id
+    exchanging = [
+        event
+        for event in blocks.fns.values()
+        if (start, "change") in event.targets and "exchanged" in event.fn.__qualname__
+    ]
+    boxes = [box for event in exchanging for box in event.outputs]
+    assert len(boxes) == 2  # the second tab's, and that of the tab without results
+    assert history.tabs["second"].controls["caption"] in boxes
+    assert history.tabs["studio"].controls["caption"] not in boxes
 
 
 @pytest.mark.parametrize("index", [None, -1, 1, 60])
@@ -328,15 +359,26 @@ def test_files_that_are_gone_are_left_out_of_the_zip(history, tmp_path):
     assert history.zip([]) is None
 
 
+def test_a_result_whose_files_are_in_the_zip_adds_none(history, tmp_path):
+    """A picture picked out of a grid has a link and a card of its own, and its files already."""
+    grid = [(str(tmp_path / f"{i}.png"), "") for i in range(3)]
+    stored, files, _, _ = history.keep(record(1), [], [], grid)
+    stored, picked, _, link = history.keep(record(2), stored, files, grid)
+    assert picked == files
+    assert [r["values"]["seed"] for r in stored] == [2, 1]
+    assert "seed=2" in link
+
+
 def test_a_visit_s_files_have_a_bound(history):
-    many = [(f"{i}.png", "") for i in range(bar.MAX_FILES // 2)]
     files = []
     for seed in range(4):
+        many = [(f"{seed}-{i}.png", "") for i in range(bar.MAX_FILES // 2)]
         _, files, _, _ = history.keep(record(seed), [], files, many)
     assert [entry["record"]["values"]["seed"] for entry in files] == [3, 2]
 
 
-def test_clearing_forgets_records_files_and_link(history):
-    stored, files, strip, link = history.clear()
-    assert (stored, files, link) == ([], [], "")
+def test_clearing_forgets_records_and_files_of_who_is_sure(history):
+    stored, files, strip = history.clear(True)
+    assert (stored, files) == ([], [])
     assert strip.visible is False
+    assert history.clear(False) == (gr.skip(),) * 3

@@ -168,7 +168,8 @@ def test_the_exact_frame_between_two_drawn_ones(tab, interpolate):
     assert close(sketch, finer.sketch_frames[1][0])
     # On a drawn frame it is that frame, and without a path there is nothing to draw.
     assert close(tab.between(0.5, travel)[1][0], finer.picture_frames[2][0])
-    assert not isinstance(tab.between(0.3, None), list)
+    with pytest.raises(gr.Error, match="no longer kept here"):
+        tab.between(0.3, None)
     assert not isinstance(tab.between(None, travel), list)
 
 

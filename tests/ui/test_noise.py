@@ -15,7 +15,7 @@ from stackgan.ui.noise import Noise  # noqa: E402
 from stackgan.ui.noise_layout import EPSILONS, MAP  # noqa: E402
 
 CAPTION = "a yellow flower"
-SKETCH, PICTURE, MAP_OUT, ROW, REPORT, BACK, RECORD = range(7)
+SKETCH, PICTURE, MAP_OUT, ROW, REPORT, BACK, BEGUN, RECORD = range(8)
 
 
 @pytest.fixture
@@ -90,8 +90,7 @@ def test_a_picture_of_the_map_is_the_sketch_of_its_place(tab):
 
 def test_arriving_keeps_the_map_and_the_old_pictures_until_new_ones_are_there(tab):
     *_, drawn = tab.draw(*controls())
-    here = drawn[RECORD]["values"]["checkpoint"]
-    first, _, last = tab.arrive(*controls(y=-0.5, checkpoint=here), drawn[RECORD])
+    first, _, last = tab.arrive(*controls(y=-0.5), drawn[BEGUN])
     for output in (PICTURE, MAP_OUT, ROW):
         assert first[output] == gr.skip()
     assert last[MAP_OUT] == gr.skip()
@@ -100,19 +99,24 @@ def test_arriving_keeps_the_map_and_the_old_pictures_until_new_ones_are_there(ta
 
 def test_arriving_with_another_caption_or_on_no_map_draws_the_map_too(tab):
     *_, drawn = tab.draw(*controls())
-    here = drawn[RECORD]["values"]["checkpoint"]
-    retyped = controls(y=-0.5, caption="a red flower", checkpoint=here)
-    for record in (drawn[RECORD], None):
-        first, *_ = tab.arrive(*retyped, record)
+    retyped = controls(y=-0.5, caption="a red flower")
+    for begun in (drawn[BEGUN], None):
+        first, *_ = tab.arrive(*retyped, begun)
         assert {read_settings(file)["caption"] for file, _ in first[MAP_OUT]} == {"a red flower"}
 
 
 def test_arriving_where_one_is_draws_nothing(tab):
     *_, drawn = tab.draw(*controls())
-    here = drawn[RECORD]["values"]["checkpoint"]
-    [only] = tab.arrive(*controls(checkpoint=here), drawn[RECORD])
+    [only] = tab.arrive(*controls(), drawn[BEGUN])
     assert only == (gr.skip(),) * len(drawn)
-    assert len([*tab.arrive(*controls(checkpoint=here, radius=30), drawn[RECORD])]) > 1
+    assert len([*tab.arrive(*controls(radius=30), drawn[BEGUN])]) > 1
+
+
+def test_the_next_arrival_knows_what_the_last_one_began(tab):
+    """Before that one's pictures, and so its record, have reached the page."""
+    *_, drawn = tab.draw(*controls())
+    begun = next(tab.arrive(*controls(x=0.5), drawn[BEGUN]))[BEGUN]
+    assert len([*tab.arrive(*controls(), begun)]) > 1  # back to the centre, which the record shows
 
 
 def test_a_slider_s_box_may_be_empty_while_somebody_types(tab):

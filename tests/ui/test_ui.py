@@ -82,18 +82,13 @@ def test_only_the_visitor_s_own_choice_of_a_checkpoint_touches_captions():
 
 def test_a_change_that_comes_while_something_is_drawn_is_drawn_next(checkpoints):
     blocks = page.build(checkpoints)
-    named = {b._id: getattr(b, "elem_id", None) for b in blocks.blocks.values()}
-    after_press, after_change, noise = set(), set(), set()
-    for event in blocks.fns.values():
-        handler = getattr(event.fn, "__qualname__", "")
-        if handler in ("Noise.draw", "Noise.arrive"):
-            noise.add(event.trigger_mode)
-        elif handler.endswith(".draw"):
-            pressed = {"generate", "compare", "interpolate"} & {
-                named.get(i) for i, _ in event.targets
-            }
-            (after_press if pressed else after_change).add(event.trigger_mode)
-    assert (after_press, after_change, noise) == ({"once"}, {"always_last"}, {"always_last"})
+    draw = (".draw", ".arrive", ".explain")
+    modes = {
+        event.trigger_mode
+        for event in blocks.fns.values()
+        if getattr(event.fn, "__qualname__", "").endswith(draw)
+    }
+    assert modes == {"always_last"}
 
 
 def test_enter_in_any_box_of_a_seed_draws(checkpoints):
