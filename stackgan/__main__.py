@@ -14,16 +14,19 @@ import torch
 from tqdm import tqdm
 
 from stackgan import images, latents
+from stackgan.messages import first_line
 from stackgan.paths import MAX_SENTENCES
 from stackgan.pipeline import BATCH, MAX_FRAMES, Pipeline
-from stackgan.text import first_line
 
 MAX_SAMPLES = 1024  # pictures of one command
 FILMS = ", ".join(images.ANIMATIONS)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command. Returns 0, or 2 after one line on stderr that says what was wrong."""
+    """Run one command. Returns 0, or 2 after saying on stderr what was wrong.
+
+    Arguments that argparse refuses end the process with 2, after its usage.
+    """
     argv = sys.argv[1:] if argv is None else argv
     command = _interpolate if argv[:1] == ["interpolate"] else _generate
     try:

@@ -226,8 +226,8 @@ class _Head(nn.Module):
     def forward(self, x: Tensor, *texts: Tensor) -> list[Tensor]:
         """Logits (N,) in single precision for each of the texts (N, E); one where none is read."""
         x = self.down(x)  # (N, C′, 4, 4)
-        # A replicated text has the same share in every place of a 1×1 convolution over both, and
-        # the map the same whatever the text: each share is computed once.
+        # In a 1×1 convolution over map and text, the text's part is the same at every place, and the
+        # map's part is the same whatever the text: each is computed once, and they are added.
         of_map, of_text = self.join.weight.flatten(1).tensor_split([x.shape[1]], dim=1)
         joined = F.conv2d(x, of_map[:, :, None, None], self.join.bias)
         if self.text is None:

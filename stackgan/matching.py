@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from stackgan.config import StackGANConfig
 from stackgan.features import FeatureNetwork, brought_to_size, load_lite
-from stackgan.text import first_line
+from stackgan.messages import first_line
 
 FORMAT = "stackgan-scorer-1"
 WIDTH = 128  # of the vectors that are compared
@@ -45,13 +45,16 @@ class Matcher:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor, embeddings: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) in [−1, 1], embeddings (N, E) → (N,) in [−1, 1]."""
+        """Pictures (N, 3, H, W) in [−1, 1], embeddings (N, E) as the encoder gives them → (N,) in [−1, 1]."""
         pictures = self.scorer.pictures(self.network(brought_to_size(images)))  # (N, 128)
         return (pictures * self.scorer.texts(embeddings)).sum(1)
 
 
 class Scorer(nn.Module):
-    """Features (N, D) and embeddings (N, E) → unit vectors (N, 128) whose cosine says they belong."""
+    """Features (N, D) and embeddings (N, E) → unit vectors (N, 128) whose cosine says they belong.
+
+    Both as their networks give them: each tower standardises its own.
+    """
 
     def __init__(self, feature_dim: int, embedding_dim: int, features: str, encoder: str):
         """`features`, `encoder`: the names of the networks whose vectors it was trained on."""
@@ -68,9 +71,11 @@ class Scorer(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
 
     def pictures(self, features: Tensor) -> Tensor:
+        """(N, D) → (N, 128), of length 1."""
         return F.normalize(self.picture_tower(features), dim=1)
 
     def texts(self, embeddings: Tensor) -> Tensor:
+        """(N, E) → (N, 128), of length 1."""
         return F.normalize(self.text_tower(embeddings), dim=1)
 
     def loss(self, features: Tensor, embeddings: Tensor) -> Tensor:

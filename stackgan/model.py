@@ -97,7 +97,7 @@ def bundled() -> list[str]:
 def find_checkpoint(name: str) -> Path | None:
     """The folder that `name` means: a path, or a bundled checkpoint; None for a Hub repository.
 
-    A folder of photographs that is called as a bundled checkpoint does not hide it.
+    A folder that has a bundled checkpoint's name but holds no config.json does not hide it.
     """
     bundle = CHECKPOINTS / name if os.sep not in name and (CHECKPOINTS / name).is_dir() else None
     if Path(name).is_dir() and (bundle is None or (Path(name) / CONFIG).exists()):

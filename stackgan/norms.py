@@ -1,9 +1,9 @@
 """Normalisations of torch's, in fewer passes over memory: BatchNorm of narrow maps, spectral norm.
 
-torch's CPU kernels of BatchNorm step through a pixel's channels a vector at a time, and below a
-vector's width one by one, which takes five times too long. Yet in memory a channels-last map
-(N, C, H, W) is also one of (N, kC, H, W / k), whose channels are the map's own k times over: taken
-so, the same kernels run at full width.
+torch's BatchNorm on a CPU handles a pixel's channels a vector at a time. Where there are fewer
+channels than a vector holds it handles single numbers, which takes five times as long. But a
+channels-last map (N, C, H, W) can be viewed, without a copy, as (N, kC, H, W / k): k pixels in a row
+become one, with k copies of each channel. On that view the same kernels run at full width.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FEW = 16  # channels; from here on there is nothing to gain
 WIDE = 64  # channels that fewer are read as
 
 
-class BatchNorm2d(nn.BatchNorm2d):
+class NarrowBatchNorm2d(nn.BatchNorm2d):
     """nn.BatchNorm2d (N, C, H, W), to rounding, and as fast for few channels as for many.
 
     That is in training on a CPU, channels last; elsewhere it is torch's own.
@@ -97,7 +97,7 @@ class _Widened(torch.autograd.Function):
         factor = weight * scale
         of_x = -factor * scale * for_weight / count
         rest = -factor * for_bias / count - of_x * mean
-        for_x = _affine(gradient, factor, rest).add_(_affine(x, of_x, rest * 0))
+        for_x = _affine(gradient, factor, rest).add_(_affine(x, of_x, torch.zeros_like(rest)))
         return for_x, for_weight, for_bias, None
 
 

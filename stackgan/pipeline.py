@@ -56,8 +56,8 @@ class Inputs:
 class StackGANOutput:
     """Pictures of both stages, tensors in [−1, 1], and the settings that reproduce each."""
 
-    sketches: Tensor  # (N, 3, W₀, H₀), 64 × 64 unless the config says otherwise
-    images: Tensor  # (N, 3, W, H), 256 × 256; of a one-stage model, its own pictures again
+    sketches: Tensor  # (N, 3, H₀, W₀), 64 × 64 unless the config says otherwise
+    images: Tensor  # (N, 3, H, W), 256 × 256; of a one-stage model, its own pictures again
     settings: list[dict]
 
     def sketch_pictures(self) -> list[Image.Image]:
@@ -165,14 +165,14 @@ class Pipeline:
         captions: str | Sequence[str],
         seeds: int | Sequence[int] | None = None,
         *,
-        epsilon_seeds: int | Sequence[int] | None = None,
+        epsilon_seeds: int | Sequence[int | None] | None = None,
         truncation: float = 1.0,
     ) -> Inputs:
         """Captions and seeds → inputs of N pictures.
 
         One caption goes with any number of seeds and one seed with any number of captions;
         otherwise they pair off. `seeds=None` draws a fresh one for each caption. `epsilon_seeds`
-        redraw ε of Conditioning Augmentation; None holds it at 0, so that ĉ = μ. `truncation`
+        redraw ε of Conditioning Augmentation; None, or a None among them, holds it at 0: ĉ = μ. `truncation`
         scales z, 0 to 1.5. Raises ValueError in words for the person who typed.
         """
         captions = [captions] if isinstance(captions, str | None) else list(captions)
@@ -255,7 +255,7 @@ class Pipeline:
         return Inputs(along(self.encoder(captions), at, spherical), noise, captions, settings)
 
     def sketch(self, inputs: Inputs, progress: Progress | None = None) -> Tensor:
-        """Stage-I: N inputs → sketches (N, 3, W₀, H₀) in [−1, 1], on the CPU."""
+        """Stage-I: N inputs → sketches (N, 3, H₀, W₀) in [−1, 1], on the CPU."""
         return _in_batches(
             len(inputs),
             lambda rows: self.engine.sketch(
@@ -265,7 +265,7 @@ class Pipeline:
         )
 
     def refine(self, sketches: Tensor, inputs: Inputs, progress: Progress | None = None) -> Tensor:
-        """Stage-II: sketches (N, 3, W₀, H₀) and their inputs → pictures (N, 3, W, H).
+        """Stage-II: sketches (N, 3, H₀, W₀) and their inputs → pictures (N, 3, H, W).
 
         A model of one stage has nothing to refine: its sketches are its pictures.
         """
@@ -296,7 +296,7 @@ class Pipeline:
         captions: str | Sequence[str],
         seeds: int | Sequence[int] | None = None,
         *,
-        epsilon_seeds: int | Sequence[int] | None = None,
+        epsilon_seeds: int | Sequence[int | None] | None = None,
         truncation: float = 1.0,
         progress: Progress | None = None,
     ) -> StackGANOutput:

@@ -15,14 +15,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from stackgan.messages import echoed, first_line
+
 MAX_CAPTION_CHARACTERS = 500  # far beyond what people write of one picture; a page must not stall
 CACHED_CAPTIONS = 2048  # 3 MiB at 384 dimensions
-
-
-def echoed(value: object) -> str:
-    """What somebody sent, as an error's message repeats it: short, whatever it was."""
-    text = "nothing" if value is None else repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def clean_caption(caption: str) -> str:
@@ -49,11 +45,6 @@ def clean_caption(caption: str) -> str:
         broken = echoed(caption[error.start])
         raise ValueError(f"the caption holds half a character, {broken}: type it again") from error
     return caption
-
-
-def first_line(error: Exception) -> str:
-    """What an exception says, in a line: its first, or its kind where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 class SentenceEncoder:

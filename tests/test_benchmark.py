@@ -10,7 +10,7 @@ from PIL import Image
 
 from stackgan import SIZES, StackGAN
 from stackgan.benchmark import __main__ as benchmark
-from stackgan.benchmark import fresh, report
+from stackgan.benchmark import processes, report
 from stackgan.runtime import available_engines, has_native_bf16
 
 
@@ -95,14 +95,14 @@ def test_single_precision_can_be_asked_for(monkeypatch):
 
 def test_the_page_is_asked_as_a_visitor_would(tmp_path):
     lively(StackGAN(SIZES["tiny"])).save_pretrained(tmp_path / "tiny")
-    found = fresh.page(str(tmp_path / "tiny"), 0.1)
+    found = processes.page(str(tmp_path / "tiny"), 0.1)
     assert 0 < found["answers_s"] < found["first_picture_s"]
     assert 0 < found["p10_ms"] <= found["median_ms"] <= found["p90_ms"]
 
 
 def test_a_page_that_does_not_start_is_told_in_its_own_words(tmp_path):
     with pytest.raises(ValueError, match=r"does not answer: .*no checkpoint"):
-        fresh.page(str(tmp_path / "nowhere"), 0.1)
+        processes.page(str(tmp_path / "nowhere"), 0.1)
 
 
 def test_a_cold_start_is_told_in_parts(checkpoint, capsys):

@@ -61,7 +61,7 @@ def test_an_up_block_learns_the_same_in_every_form(transposed, gathered, size, m
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_batch_norm_in_another_precision_is_torchs_own(dtype):
-    norm = norms.BatchNorm2d(8).to(dtype)
+    norm = norms.NarrowBatchNorm2d(8).to(dtype)
     x = torch.randn(3, 8, 4, 16, dtype=dtype).contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(norm(x), torch.nn.BatchNorm2d(8).to(dtype)(x))
 
@@ -69,14 +69,14 @@ def test_batch_norm_in_another_precision_is_torchs_own(dtype):
 @pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
 def test_batch_norm_of_few_channels_is_torchs(dtype, close):
     results = []
-    for norm in (norms.BatchNorm2d(8), torch.nn.BatchNorm2d(8)):
+    for norm in (norms.NarrowBatchNorm2d(8), torch.nn.BatchNorm2d(8)):
         generator = torch.Generator().manual_seed(3)
         x, wanted = (torch.randn(3, 8, 4, 16, generator=generator).to(dtype) for _ in range(2))
         x = (2 * x + 5).contiguous(memory_format=torch.channels_last).requires_grad_()
         with torch.no_grad():
             norm.weight.copy_(torch.rand(8, generator=generator))
             norm.bias.copy_(torch.randn(8, generator=generator))
-        assert norms.BatchNorm2d._can_widen(norm, x)
+        assert norms.NarrowBatchNorm2d._can_widen(norm, x)
         for _ in range(2):
             y = norm(x)
         y.backward(wanted)

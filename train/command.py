@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from stackgan.config import SIZES, StackGANConfig
+from stackgan.messages import first_line
 from stackgan.model import CheckpointError, StackGAN
-from stackgan.text import first_line
 from train.begin import begin_with
 from train.data import DataError, read_meta
 from train.history import history

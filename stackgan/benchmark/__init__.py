@@ -8,6 +8,6 @@ encoder's cache for both, as of any caption drawn twice.
 GFLOP/s counts the plain network's arithmetic, whichever engine runs: what an engine saves by
 rewriting shows as speed. A share of a peak can therefore pass 100 %.
 
-`measure` takes the engines' times in this process, `fresh` those of new processes (a cold start, the
+`measure` takes the engines' times in this process, `processes` those of new processes (a cold start, the
 page), `report` makes text, a Markdown table and a picture of them.
 """

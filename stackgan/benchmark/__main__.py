@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from stackgan import benchmark as package
-from stackgan.benchmark import fresh
+from stackgan.benchmark import processes
 from stackgan.benchmark.measure import measure
 from stackgan.benchmark.report import markdown, plot, table
 from stackgan.config import SIZES
@@ -46,18 +46,18 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(f"--plot is a {', '.join(PLOTS)} in a folder, not {args.plot!r}")
         batches = _batches(args.batches or ("4" if args.quick else "4,8,16"))
         if args.cold:
-            print(json.dumps(fresh.first_picture(lambda: _model(args), args.cold)))
+            print(json.dumps(processes.first_picture(lambda: _model(args), args.cold)))
             return 0
         result = measure(_model(args), batches, args.quick)
         if not args.quick:
             flags = (("--checkpoint", args.checkpoint), ("--random", args.random))
             model = [word for pair in flags if pair[1] for word in pair]
             result["cold_start"] = {
-                name: fresh.cold_start(engine, model)
+                name: processes.cold_start(engine, model)
                 for name, engine in (("plain", "plain"), (result["default"], "auto"))
             }
         if args.page:
-            result["page"] = fresh.page(args.checkpoint, 2.0 if args.quick else 8.0)
+            result["page"] = processes.page(args.checkpoint, 2.0 if args.quick else 8.0)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

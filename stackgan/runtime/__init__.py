@@ -4,8 +4,8 @@
 
 Engines: "plain" is the network as it was trained; "torch" the folded one in PyTorch; "openvino" the
 folded one compiled by OpenVINO, where that package is installed (requirements-fast.txt). "auto" is
-what the environment variable STACKGAN_ENGINE names, or else the fastest of them whose pictures are
-the plain network's.
+what the environment variable STACKGAN_ENGINE names, or else the first whose pictures are the plain
+network's: "torch" in bf16 where the hardware has it, in fp32, then "openvino" (see _fastest_first).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from collections.abc import Callable
 
 import torch
 
+from stackgan.messages import first_line
 from stackgan.model import StackGAN
 from stackgan.runtime.plain import Engine, PlainEngine, has_native_bf16
 from stackgan.runtime.torch_engine import TorchEngine
-from stackgan.text import first_line
 
 __all__ = ["ENGINES", "Engine", "available_engines", "has_native_bf16", "load_engine"]
 
@@ -66,7 +66,7 @@ def load_engine(model: StackGAN, name: str = "auto", device: torch.device | str 
         if reason is None:
             engine = candidate
             break
-        log.warning("an engine is passed over: %s", reason)
+        log.warning("engine skipped: %s", reason)
     log.info("engine %s, %s, on %s", engine.name, str(engine.dtype).partition(".")[2], device)
     return engine
 

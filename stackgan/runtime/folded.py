@@ -154,7 +154,7 @@ class FoldedStage1(nn.Module):
         self.up, self.to_rgb = fold_end(stage.up, stage.to_rgb, size=4)
 
     def forward(self, embeddings: Tensor, z: Tensor, epsilon: Tensor | None) -> Tensor:
-        """embeddings (N, E), z (N, N_z), ε (N, N_g) or None → sketches (N, 3, W₀, H₀)."""
+        """embeddings (N, E), z (N, N_z), ε (N, N_g) or None → sketches (N, 3, H₀, W₀)."""
         condition = self.conditioning(embeddings, epsilon)
         x = torch.cat([condition, z], dim=1).to(self.seed_map.weight.dtype)
         x = self.seed_map(x).relu_().unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)
@@ -191,7 +191,7 @@ class FoldedStage2(nn.Module):
         self.up, self.to_rgb = fold_end(stage.up, stage.to_rgb, size=16)
 
     def forward(self, sketches: Tensor, embeddings: Tensor, epsilon: Tensor | None) -> Tensor:
-        """sketches (N, 3, 64, 64), embeddings (N, E), ε or None → pictures (N, 3, W, H)."""
+        """sketches (N, 3, 64, 64), embeddings (N, E), ε or None → pictures (N, 3, H, W)."""
         dtype = self.join.weight.dtype
         x = sketches.to(dtype, memory_format=torch.channels_last)
         x, text = self.encoder(x), None  # (N, 4g, 16, 16)
@@ -282,7 +282,7 @@ def finish(x: Tensor) -> Tensor:
     """What the last convolution gave, 2x, in one or four phases → tanh x: pictures (N, 3, H, W),
     single precision, contiguous.
 
-    By way of the sigmoid, tanh x = 2 σ(2x) − 1, which takes half of tanh's time.
+    tanh x = 2 σ(2x) − 1, and the sigmoid takes half of tanh's time.
     """
     n, channels, height, width = x.shape
     phases = 2 if channels > 3 else 1  # along an axis

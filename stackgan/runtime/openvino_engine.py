@@ -76,7 +76,7 @@ class OpenVINOEngine:
 
 
 def stage1_graph(stage: FoldedStage1) -> ov.Model:
-    """[ĉ₀, z] (N, N_g + N_z) → sketches (N, 3, W₀, H₀)."""
+    """[ĉ₀, z] (N, N_g + N_z) → sketches (N, 3, H₀, W₀)."""
     inputs = op.parameter([-1, stage.seed_map.weight.shape[1]], np.float32)
     x = op.relu(op.add(matmul(inputs, stage.seed_map), constant(stage.seed_map.bias)))
     x = op.reshape(x, np.array([0, 4, 4, -1]), special_zero=True)
@@ -85,7 +85,7 @@ def stage1_graph(stage: FoldedStage1) -> ov.Model:
 
 
 def stage2_graph(stage: FoldedStage2) -> ov.Model:
-    """Sketches (N, 3, 64, 64) and, with text in Stage-II, ĉ (N, N_g) → pictures (N, 3, W, H)."""
+    """Sketches (N, 3, 64, 64) and, with text in Stage-II, ĉ (N, N_g) → pictures (N, 3, H, W)."""
     inputs = [op.parameter([-1, 3, 64, 64], np.float32)]
     x, text = inputs[0], None
     for layer in stage.encoder:

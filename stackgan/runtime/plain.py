@@ -22,10 +22,10 @@ class Engine(Protocol):
     dtype: torch.dtype  # what the convolutions multiply in
 
     def sketch(self, embeddings: Tensor, z: Tensor, epsilon: Tensor | None) -> Tensor:
-        """Embeddings (N, E) as the encoder gave them, z (N, N_z), ε (N, N_g) → (N, 3, W₀, H₀)."""
+        """Embeddings (N, E) as the encoder gave them, z (N, N_z), ε (N, N_g) → (N, 3, H₀, W₀)."""
 
     def refine(self, sketches: Tensor, embeddings: Tensor, epsilon: Tensor | None) -> Tensor:
-        """Sketches (N, 3, W₀, H₀), embeddings (N, E), ε (N, N_g) → pictures (N, 3, W, H)."""
+        """Sketches (N, 3, H₀, W₀), embeddings (N, E), ε (N, N_g) → pictures (N, 3, H, W)."""
 
 
 class PlainEngine:

@@ -1,1 +1,4 @@
-"""The page: one tab a file over the pipeline. Gradio is imported here and in app.py alone."""
+"""The page: one tab a file, over the pipeline.
+
+Of the whole package only this folder imports Gradio; the benchmark uses its client.
+"""

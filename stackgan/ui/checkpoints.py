@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from stackgan.messages import echoed
 from stackgan.model import CHECKPOINTS, StackGAN, bundled, checkpoint_name
 from stackgan.pipeline import Pipeline
-from stackgan.text import echoed, load_encoder
+from stackgan.text import load_encoder
 from stackgan.ui.events import WhileWanted
 
 Encoder = Callable[[Sequence[str]], Tensor]

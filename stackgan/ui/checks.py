@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import gradio as gr
 
 from stackgan.latents import MAX_SEED
-from stackgan.text import echoed, first_line
+from stackgan.messages import echoed, first_line
 
 FRESH_SEEDS = 1_000_000  # fresh seeds stay short enough to read out and note down
 

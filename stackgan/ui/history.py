@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import gradio as gr
 
-from stackgan.text import echoed
+from stackgan.messages import echoed
 from stackgan.ui import checks
 from stackgan.ui.events import AT_ONCE, PRIVATE, SAVE_FILE
 from stackgan.ui.files import zip_results

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import gradio as gr
 
+from stackgan.messages import echoed
 from stackgan.paths import MAX_SENTENCES
-from stackgan.text import echoed
 from stackgan.ui import checks, examples, scrubber
 from stackgan.ui import travel as travels
 from stackgan.ui.controls import exchange_examples, offer_examples

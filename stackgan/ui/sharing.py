@@ -17,7 +17,7 @@ import gradio as gr
 from PIL import Image
 
 from stackgan.images import read_settings
-from stackgan.text import echoed
+from stackgan.messages import echoed
 from stackgan.ui import checks
 
 MAX_RECORDS = 60

@@ -18,9 +18,9 @@ from stackgan.images import (
     stages_grid,
 )
 from stackgan.latents import MAX_TRUNCATION
+from stackgan.messages import echoed
 from stackgan.paths import MAX_SENTENCES
 from stackgan.pipeline import Inputs, Pipeline
-from stackgan.text import echoed
 from stackgan.ui import checks
 from stackgan.ui.files import new_folder, plain_words, write_pngs
 
