@@ -11,6 +11,8 @@ from stackgan import Pipeline, StackGAN
 from train import average
 from train.data import PhotoData
 from train.ema import measure_statistics
+from train.history import history
+from train.prepare import prepare
 from train.recipes import Recipe
 from train.stage2 import Stage2
 from train.state import model_of, run_settings
@@ -62,9 +64,7 @@ def test_between_weights_are_averaged_and_statistics_measured(arrays, stage2_run
         assert not any(map(torch.allclose, (held[n] for n in names), means))
     # Stage-II's are of the sketches that it is shipped with: measured again they stay.
     recipe = Recipe(**run_settings(later2)["recipe"])
-    measure_statistics(
-        found, Stage2(recipe, found.config), PhotoData(arrays, 256), batch=recipe.batch
-    )
+    measure_statistics(found, Stage2(recipe, found.config), PhotoData(arrays, 256))
     for name, value in found.named_buffers():
         if "running" in name:
             torch.testing.assert_close(value, held[name], msg=name)
@@ -77,6 +77,9 @@ def test_a_mean_is_shipped_like_a_run(stage2_run, later2, tmp_path, monkeypatch)
     assert last == (
         f"python -m train.average --run {later2} --with {stage2_run} --share 0.5 --out {mean}"
     )
+    # Both stages were averaged, and what begins with either is to tell of it; a card does once.
+    assert [runs[-1]["commands"][-1] for runs in history(mean).values()] == [last, last]
+    assert (tmp_path / "shipped" / "README.md").read_text().count("train.average") == 1
     pipeline = Pipeline.from_pretrained(tmp_path / "shipped", encoder=fake_encoder)
     assert pipeline.generate("a red flower").images.any()
     # And once more, out of what was shipped, onto itself: with other scores, say.
@@ -103,12 +106,20 @@ def test_a_run_of_stage1_takes_that_of_two_stages(stage1_run, stage2_run, later1
         ({"--out": "{run}"}, "holds state.pt already"),
         ({"--out": "{wide}"}, "holds model.safetensors already"),
         ({"--data": "{nowhere}"}, "was not written by train.prepare"),
+        ({"--data": "{others}"}, "holds other photographs"),
     ],
 )
-def test_what_cannot_be_averaged_is_one_line(stage2_run, tmp_path, capsys, change, words):
+def test_what_cannot_be_averaged_is_one_line(
+    stage2_run, photo_folder, tmp_path, capsys, change, words
+):
     places = {n: tmp_path / n for n in ("wide", "sketches", "nowhere")}
     StackGAN(replace(TINY, stage1_width=8)).save_pretrained(places["wide"])
     StackGAN(TINY.stage1_alone()).save_pretrained(places["sketches"])
+    places["others"] = tmp_path / "others"
+    if "others" in "".join(change.values()):
+        prepare(
+            photo_folder, places["others"], split="random", encode=fake_encoder, embedding_dim=16
+        )
     places |= {"run": stage2_run, "checkpoint": stage2_run / "model"}
     command = {"--run": "{run}", "--with": "{checkpoint}", "--out": str(tmp_path / "out")} | change
     assert average.main([part.format(**places) for pair in command.items() for part in pair]) == 2

@@ -20,6 +20,8 @@ def test_stage1_is_widened_whatever_stage2_reads(arrays, stage1_run, tmp_path):
     )
     wide = make_trainer(arrays, stage1_run, tmp_path / "wide", 1, width=12)
     begin_with(wide, tmp_path / "narrow")
+    narrow = StackGAN.from_pretrained(tmp_path / "narrow").stage1.to_rgb[0].weight
+    torch.testing.assert_close(wide.model.stage1.to_rgb[0].weight[:, : narrow.shape[1]], narrow)
     other = replace(config, stages=1, resolution=128)
     StackGAN(other).save_pretrained(tmp_path / "alone")
     trainer = make_trainer(arrays, stage1_run, tmp_path / "run", 1)
@@ -108,7 +110,7 @@ def test_networks_of_another_size_cannot_be_begun_with(arrays, stage1_run, tmp_p
     capsys.readouterr()
     assert run1(arrays, tmp_path / "narrow", *narrow) == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert "cannot be begun with" in line
+    assert "cannot begin with" in line
     assert line.endswith("stage1_width 16 there, 4 here")
 
 

@@ -51,7 +51,7 @@ def test_a_resumed_run_remembers_its_aim_and_takes_moved_photographs(arrays, tmp
     assert (config["data"], config["precision"]) == (str(moved), "fp32")
     capsys.readouterr()
     assert stage1.main(resume) == 0
-    assert "12 images, which was its aim" in capsys.readouterr().out
+    assert "has seen 12 images, as many as it was to see" in capsys.readouterr().out
     # As many, but one that was to be unseen is among them.
     meta = json.loads((moved / "meta.json").read_text())
     meta["validation"] = [int(PhotoData(moved, 64).train[0]), *meta["validation"][1:]]
@@ -74,8 +74,7 @@ def test_a_resumed_stage2_can_take_a_newer_stage1(
 ):
     out = tmp_path / "stage2"
     assert run2(arrays, stage1_run, out, "--recipe", "paper", "--images", "4") == 0
-    # The width of a Stage-II that Stage-I never sees does not matter.
-    recipe = ["--recipe", "paper", "--stage2-width", "8"]
+    recipe = ["--recipe", "paper"]
     assert run1(arrays, tmp_path / "newer", *recipe, "--images", "12") == 0
     command = ["--out", str(out), "--resume", "--stage1", str(tmp_path / "newer"), "--images", "8"]
     assert stage2.main(command) == 0
@@ -144,6 +143,9 @@ def test_base_keeps_its_rate_however_short_epochs_are():
         (["--out", "{run}", "--resume", "--data", "nowhere"], "nowhere"),
         (["--out", "{new}", "--data", "{data}", "--resolution", "128"], "--alone"),
         (["--out", "{new}", "--data", "{data}", "--images", "0"], "--images"),
+        (["--out", "{new}", "--data", "{data}", "--images", "8", "--epochs", "1"], "one of them"),
+        (["--out", "{new}", "--data", "{data}", "--stage2-width", "8"], "--stage2-width"),
+        (["--out", "{run}/model", "--data", "{data}"], "holds a checkpoint"),
         (["--out", "{new}", "--data", "{data}", "--seed", "-1"], "--seed"),
         (["--out", "{new}", "--data", "{data}", "--batch", "1"], "--batch 1: BatchNorm"),
         (["--out", "{new}", "--data", "{data}", "--channel-growth", "0"], "--channel-growth"),
@@ -158,12 +160,15 @@ def test_base_keeps_its_rate_however_short_epochs_are():
         (["--out", "{new}", "--data", "{data}", "--discriminator-width", "8"], "the paper's"),
         (["--out", "{new}", "--data", "{data}", "--real-label", "0.9"], "cross-entropy"),
         (["--out", "{new}", "--data", "{data}", "--recipe", "paper", "--view", "256"], "--view"),
-        (["--out", "{run}", "--resume", "--ramp", "8"], "--warm-up is 0"),
+        (["--out", "{run}", "--resume", "--ramp", "8"], "Stage-II's"),
+        (["--out", "{run}", "--resume", "--warm-up", "8"], "Stage-II's"),
         (["--out", "{data}/meta.json", "--data", "{data}", "--recipe", "paper"], "meta.json"),
         (["--out", "{run}/model", "--resume"], "nothing to resume"),
     ],
 )
-def test_bad_commands_are_one_line(arguments, words, arrays, stage1_run, tmp_path, capsys):
+def test_bad_commands_end_in_a_line_that_says_why(
+    arguments, words, arrays, stage1_run, tmp_path, capsys
+):
     places = {"new": str(tmp_path / "new"), "run": str(stage1_run), "data": str(arrays)}
     try:
         code = stage1.main([a.format(**places) for a in arguments])

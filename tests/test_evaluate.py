@@ -78,6 +78,16 @@ def test_frechet_of_shifted_gaussians_is_the_squared_shift():
     assert found.interval[0] < 4.0 < found.interval[1]
 
 
+def test_frechet_of_fewer_photographs_than_pictures_is_withheld():
+    at_hand = {"pictures": gaussian(400, 0, 4), "real": gaussian(300, 1, 4)}
+    found = scores.set_scores(at_hand, gaussian(400, 2, 4), seed=0)["frechet"]
+    assert found["value"] is not None
+    assert "300 samples do not compare with 400" in found["anchors"]["real"]["reason"]
+    at_hand["real"] = torch.cat([at_hand["real"], gaussian(300, 3, 4)])
+    found = scores.set_scores(at_hand, gaussian(400, 2, 4), seed=0)["frechet"]
+    assert found["anchors"]["real"]["samples"] == 400
+
+
 def test_frechet_under_a_singular_covariance_is_withheld():
     found = metrics.frechet(gaussian(20, 0, 32), gaussian(20, 1, 32))
     assert found.value is None
@@ -351,12 +361,12 @@ def test_two_runs_agree_and_without_a_scorer_the_reason_is_told(command):
 
 def test_pictures_asked_for_by_name_are_held_to_their_class(arrays):
     data = PhotoData(arrays, 64)
-    texts = name_texts(data, arrays, data.train, 5)
+    texts = name_texts(data, data.train, 5)
     classes = [data.meta["classes"][c] for c in data.class_ids[data.train].unique().tolist()]
     assert texts.distinct == len(classes) == 2
     assert {f"a {name}" for name in classes} == set(texts.captions)
     torch.testing.assert_close(texts.embeddings, fake_encoder(texts.captions), atol=5e-3, rtol=0)
-    assert name_texts(data, arrays, data.train[:1], 5).distinct == 1, "the classes looked at, only"
+    assert name_texts(data, data.train[:1], 5).distinct == 1, "the classes looked at, only"
     known, labels = (
         torch.eye(2).repeat_interleave(20, 0),
         torch.tensor([3, 8]).repeat_interleave(20),

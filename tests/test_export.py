@@ -1,6 +1,7 @@
 """A run exported: weights in half precision, what lies beside them, and the card with its scores."""
 
 import json
+import shutil
 
 import pytest
 from conftest import TINY, fake_encoder, run1, run2
@@ -163,6 +164,33 @@ def test_exporting_what_is_no_run_is_explained(tiny_model, tmp_path, capsys, sou
     assert export.main(["--run", str(tmp_path / source), "--out", str(out), "--name", "x"]) == 2
     assert words in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_run_is_not_exported_onto_itself(stage2_run, capsys):
+    before = {path: path.read_bytes() for path in stage2_run.glob("*.*")}
+    assert export.main(["--run", str(stage2_run), "--out", str(stage2_run), "--name", "x"]) == 2
+    assert "would destroy" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in stage2_run.glob("*.*")} == before
+
+
+def test_photographs_that_moved_are_named_anew(arrays, stage1_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("train.known.load_encoder", lambda *_: fake_encoder)
+    run, moved = tmp_path / "run", tmp_path / "moved"
+    shutil.copytree(stage1_run, run)
+    settings = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**settings, "data": str(tmp_path / "gone")}))
+    shutil.copytree(arrays, moved)
+    command = ["--run", str(run), "--out", str(tmp_path / "out"), "--name", "flowers"]
+    assert export.main(command) == 2
+    assert "gone" in capsys.readouterr().err
+    assert export.main([*command, "--data", str(moved)]) == 0
+
+
+def test_the_card_says_where_scores_are_of_other_numbers(metrics):
+    metrics["inception_score"] = entry(
+        {"pictures": Score(3.0, (2.9, 3.1), 300), "real": Score(3.5, (3.3, 3.7), 80)}
+    )
+    assert "the photographs' is of 80 for 300." in scores_section(metrics, "kept-out classes")
 
 
 def test_a_card_is_written_where_nobody_knows_how_stage1_was_trained(

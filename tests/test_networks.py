@@ -194,9 +194,7 @@ def test_paper_discriminator_reads_picture_and_text(resolution):
     torch.testing.assert_close(wrong, d(images, embeddings.flip(0))[0])
 
 
-def test_feature_discriminator_reads_text_in_whole_pictures_only(arrays):
-    from conftest import TINY
-
+def test_feature_discriminator_reads_text_in_whole_pictures_only():
     d = FeatureDiscriminator(TINY, 256, TinyFeatures())
     images, embeddings = torch.rand(3, 3, 256, 256) * 2 - 1, torch.randn(3, 16)
     features = d.encode(images, torch.Generator().manual_seed(0))
@@ -212,8 +210,6 @@ def test_feature_discriminator_reads_text_in_whole_pictures_only(arrays):
 
 
 def test_heads_are_convolutions_of_maps_beside_a_replicated_text():
-    from conftest import TINY
-
     d = FeatureDiscriminator(TINY, 64, TinyFeatures()).eval()
     images, embeddings = torch.rand(3, 3, 64, 64) * 2 - 1, torch.randn(3, 16)
     features = d.encode(F.interpolate(images, size=128, mode="bilinear"))
@@ -227,8 +223,6 @@ def test_heads_are_convolutions_of_maps_beside_a_replicated_text():
 
 
 def test_deeper_maps_are_mixed_to_more_channels():
-    from conftest import TINY
-
     images = torch.rand(2, 3, 64, 64) * 2 - 1
     for growth, widths in ((1, [64, 64, 64, 64]), (2, [64, 128, 256, 512])):
         d = FeatureDiscriminator(TINY, 64, TinyFeatures(), growth=growth)

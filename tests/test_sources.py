@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 
+import numpy as np
 import pytest
 from conftest import draw_flower, write_imagefolder
 from PIL import Image
@@ -47,7 +48,34 @@ def test_imagefolder_csv(tmp_path):
     (tmp_path / "metadata.csv").write_text(table, encoding="utf-8-sig")  # as spreadsheets do
     _, photos, skipped = listed(tmp_path)
     assert [p.captions for p in photos] == [("red, round",)]
-    assert "line 3" in skipped[0]
+    assert "metadata.csv line 3" in skipped[0]
+
+
+def test_metadata_with_a_byte_order_mark_or_empty_captions(tmp_path):
+    draw_flower("red").save(tmp_path / "a.png")
+    line = {"file_name": "a.png", "captions": None, "text": "a red flower"}
+    (tmp_path / "metadata.jsonl").write_text(json.dumps(line), encoding="utf-8-sig")
+    _, [photo], skipped = listed(tmp_path)
+    assert photo.captions == ("a red flower",)
+    assert skipped == []
+
+
+def test_photographs_of_any_kind_show_what_they_show(tmp_path):
+    ramp = np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8)
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    glass = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    glass.putpixel((0, 0), (0, 0, 255, 255))
+    glass.save(tmp_path / "glass.png")
+    Image.fromarray(np.zeros((8, 8), np.float32)).save(tmp_path / "float.tiff")
+    names = ("deep.png", "glass.png", "float.tiff")
+    lines = [json.dumps({"file_name": name, "text": "a flower"}) for name in names]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
+    _, (deep, clear, unknown), _ = listed(tmp_path)
+    assert np.array_equal(np.asarray(deep.read())[..., 0], ramp // 256)
+    assert clear.read().getpixel((0, 0)) == (0, 0, 255)
+    assert clear.read().getpixel((4, 4)) == (255, 255, 255)
+    with pytest.raises(ValueError, match="no grey levels"):
+        unknown.read()
 
 
 def test_packs(tmp_path):

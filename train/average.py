@@ -18,6 +18,7 @@ from shlex import quote
 
 import torch
 
+from stackgan.messages import first_line
 from stackgan.model import WEIGHTS, CheckpointError, StackGAN
 from train.data import DataError, PhotoData
 from train.ema import measure_statistics
@@ -55,7 +56,7 @@ def average(
     settings, trained = run_settings(run), history(run)
     model = model_of(run)
     mix(model, model_of(other), share)
-    recipe, seed = Recipe(**settings["recipe"]), settings["seed"]
+    recipe = Recipe(**settings["recipe"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device, memory_format=torch.channels_last)
     # Stage-II's statistics are of what it makes of Stage-I's sketches, so they come last.
@@ -66,12 +67,28 @@ def average(
     )
     for stage in stages:
         photos = PhotoData(data or settings["data"], stage.resolution, device, recipe.name_share)
-        part = stage.recipe.batch, seed, settings["precision"]
-        measure_statistics(model, stage, photos, *part)
-    trained[settings["stage"]][-1]["commands"].append(
+        if not photos.is_of(settings):
+            raise DataError(
+                f"{photos.folder} holds other photographs, another split or other captions' vectors "
+                f"than {run} was begun with: name its own with --data"
+            )
+        measure_statistics(
+            model,
+            stage,
+            photos,
+            seed=settings["seed"],
+            precision=settings["precision"],
+            processes=settings["processes"] if stage.recipe is recipe else 1,
+        )
+    command = (
         f"python -m train.average --run {quote(str(run))} --with {quote(str(other))} "
         f"--share {share:g} --out {quote(str(out))}"
     )
+    for runs in trained.values():  # Stage-I was averaged too
+        if runs:
+            runs[-1]["commands"].append(command)
+    if data:
+        trained[settings["stage"]][-1]["data"] = str(data)
     save_model(model.cpu(), out)
     write_history(trained, out)
 
@@ -106,8 +123,8 @@ def main(argv: list[str] | None = None) -> int:
     args = p.parse_args(argv)
     try:
         average(args.run, args.other, args.out, share=args.share, data=args.data)
-    except (CheckpointError, DataError, OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (CheckpointError, DataError, OSError, ValueError, torch.OutOfMemoryError) as error:
+        print(f"error: {first_line(error)}", file=sys.stderr)
         return 2
     print(args.out)
     return 0

@@ -15,8 +15,8 @@ from train.widen import widened
 def begin_with(trainer: Trainer, source: str | Path) -> bool:
     """Take the trained generator of `source`, a run or a checkpoint, and of a run its D too.
 
-    A narrower generator is made as wide as this run's, and draws the same at first. A D that is
-    built otherwise than this run's is left behind; give a new one a `head_start`.
+    A narrower generator is made as wide as this run's, and draws the same at first. A D of another
+    architecture is not taken; a new one is then to have a `head_start`.
     Lines, textures and what makes a picture look real carry over from one subject to another.
     The embedding statistics, Stage-I under Stage-II and the step count stay this run's own.
     Returns whether D was taken. Raises ValueError when the networks differ in more than width.
@@ -48,8 +48,7 @@ def begin_with(trainer: Trainer, source: str | Path) -> bool:
             f"{name} {theirs} there, {ours} here" for name, (theirs, ours) in differing.items()
         )
         raise ValueError(
-            f"{source} cannot be begun with, because its networks are others: "
-            + "; ".join(there_and_here)
+            f"cannot begin with {source}, whose networks are others: " + "; ".join(there_and_here)
         ) from error
     theirs, ours = state.get("discriminator", {}), trainer.discriminator.state_dict()
     fits = {k: v.shape for k, v in theirs.items()} == {k: v.shape for k, v in ours.items()}

@@ -87,7 +87,9 @@ def model_card(
         f"{run['seconds'] / 3600:.1f} h | {run['hardware']} |"
         for title, run in steps
     )
-    commands = "\n".join(line for _, run in steps for line in run["commands"])
+    # Once each, when all that it needs is there: an average of two stages is told of both.
+    lines = [line for _, run in steps for line in run["commands"]]
+    commands = "\n".join(reversed(dict.fromkeys(reversed(lines))))
     sources = f"{data}, {CAPTIONS}" if published else data
     ancestors = _ancestors(commands)
     told = [BASE] if "--recipe base" in commands else []
@@ -111,7 +113,7 @@ def model_card(
     by_name = (
         "It was taught the names of its classes; others it has never heard."
         if trained["stage1"] and _learned_names(trained["stage1"][-1])
-        else "Names of species mostly do not either, for captions do not tell them."
+        else "Names of species mostly do not work either: captions do not mention them."
     )
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     licence = "license: other\nlicense_name: non-commercial-research\n" if published else ""
@@ -211,9 +213,9 @@ def scores_section(found: dict, unseen: str) -> str:
 ## Scores
 
 {about["samples"]:,} pictures of captions of {unseen}, in {about["features"]} features,
-each with its 95 % interval, beside what the real photographs reach, and the same through 64×64. Those
-are unseen ones: where likeness to the training photographs counts, or what a judge learned from
-these, pictures may come out ahead of them.
+each with its 95 % interval, beside what real photographs reach, and the same through 64×64. These
+were kept out of training: where a score counts likeness to the training photographs, or its judge
+learned from them, drawn pictures may come out ahead of real ones.
 By `train.evaluate`; never to be set beside published figures, which were made with Inception-v3.
 
 | | {finest} | Stage-I, enlarged | real photographs | real through 64² | pictures |
@@ -230,6 +232,12 @@ def _notes(found: dict) -> str:
             "Asked by name: pictures of the names of training classes, “a NAME”, that the "
             "Inception-style score's classifier takes for the class (chance "
             f"{found['named_class']['chance']:.3f}); of photographs, its accuracy on unseen ones."
+        )
+    score, real = found["inception_score"], found["inception_score"]["anchors"].get("real")
+    if real and real["value"] is not None and real["samples"] != score["samples"]:
+        notes.append(
+            "The Inception-style score rises with the number of pictures, and the photographs' is of "
+            f"{real['samples']:,} for {score['samples']:,}."
         )
     if "chance" in (rate := found["r_precision"]):
         notes.append(

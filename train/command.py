@@ -12,12 +12,12 @@ import torch
 
 from stackgan.config import SIZES, StackGANConfig
 from stackgan.messages import first_line
-from stackgan.model import CheckpointError, StackGAN
+from stackgan.model import WEIGHTS, CheckpointError, StackGAN
 from train.begin import begin_with
 from train.data import DataError, read_meta
 from train.history import history
 from train.loop import Trainer
-from train.recipes import FIELDS, RECIPES, SWITCHES, Recipe
+from train.recipes import RECIPE_OPTIONS, RECIPES, SIZE_OPTIONS, Recipe, size_options
 from train.state import config_of, model_of
 
 # Of a size, what Stage-II settles; Stage-I's own width was settled before.
@@ -31,7 +31,7 @@ MADE_OF = {
     "no_ca": False,
     "alone": False,
     "no_text": False,
-    **dict.fromkeys(SWITCHES),
+    **dict.fromkeys(SIZE_OPTIONS),
 }
 
 
@@ -78,7 +78,7 @@ def parser(stage: int) -> argparse.ArgumentParser:
             "--resume, one that was trained further meanwhile",
         )
         p.add_argument("--no-text", action="store_true", default=None, help="no text in Stage-II")
-    for name in SWITCHES if stage == 1 else SWITCHES[1:]:
+    for name in size_options(stage):
         p.add_argument(_option(name), type=int, help="instead of the size's own")
     p.add_argument(
         "--images", type=int, help="stop when so many have been seen in all; --resume remembers it"
@@ -90,7 +90,7 @@ def parser(stage: int) -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, help="0 unless given")
     p.add_argument("--tensorboard", action="store_true", help="needs the package tensorboard")
     group = p.add_argument_group("instead of the recipe's own values")
-    for name, kind in FIELDS.items():
+    for name, kind in RECIPE_OPTIONS.items():
         group.add_argument(_option(name), type=_boolean if kind is bool else kind)
     return p
 
@@ -102,6 +102,8 @@ def main(stage_number: int, stage_class, argv: list[str] | None) -> int:
     for name in ("images", "minutes", "tick", "snapshot_minutes"):
         if (value := getattr(args, name)) is not None and not value > 0:
             p.error(f"{_option(name)} is more than 0, not {value}")
+    if args.images and args.epochs:
+        p.error("--images and --epochs both say when to stop: give one of them")
     if args.seed is not None and args.seed < 0:
         p.error(f"--seed is a whole number from 0, not {args.seed}")
     if stage_number == 1 and args.resolution and not args.alone and not args.resume:
@@ -111,7 +113,7 @@ def main(stage_number: int, stage_class, argv: list[str] | None) -> int:
         if args.resume:
             given = [_option(n) for n in MADE_OF if getattr(args, n, None) is not None]
             if given:
-                p.error(f"--resume keeps what the run is made of: leave out {', '.join(given)}")
+                p.error(f"--resume keeps these of the run: leave out {', '.join(given)}")
             trainer = resumed(
                 stage_number,
                 stage_class,
@@ -126,6 +128,8 @@ def main(stage_number: int, stage_class, argv: list[str] | None) -> int:
                 p.error("--data is needed: a folder that train.prepare wrote")
             if (out / "state.pt").exists():
                 p.error(f"{out} holds a run already: continue it with --resume, or name another")
+            if (out / WEIGHTS).exists():
+                p.error(f"{out} holds a checkpoint, which a run would destroy: name another --out")
             trainer = fresh(stage_number, stage_class, args)
         if args.images or args.epochs:
             trainer.settings["until"] = args.images
@@ -162,7 +166,7 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
             setattr(args, name, value)
     recipe = replace(RECIPES[args.recipe, stage_number], **_changed(args))
     meta = read_meta(args.data)
-    widths = {n: v for n in SWITCHES if (v := getattr(args, n, None)) is not None}
+    widths = {n: v for n in SIZE_OPTIONS if (v := getattr(args, n, None)) is not None}
     _check_read(recipe, stage_number, _changed(args) | widths)
     if as_begun:
         width = f"stage{stage_number}_width"
@@ -215,8 +219,8 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
         brings_d = begin_with(trainer, args.begin_with)
         if not (brings_d or recipe.head_start):
             print(
-                f"D is new, for {args.begin_with} brings none that fits, and may lead the trained G "
-                "astray: with --head-start 6144 it learns alone first",
+                f"{args.begin_with} brings no discriminator that fits, so D begins untrained and may spoil "
+                "the trained G: with --head-start 6144 it learns alone first",
                 file=sys.stderr,
             )
     return trainer
@@ -264,7 +268,11 @@ def resumed(
         precision=precision or saved["precision"],
         settings=extra,
     )
-    _check_same_photos(trainer, saved)
+    if not trainer.data.is_of(saved):  # what was kept out of training would be learned from
+        raise DataError(
+            f"{trainer.data_folder} holds other photographs, another split or other captions' vectors "
+            f"than {out} was begun with: begin a new run with --begin-with {out}"
+        )
     trainer.resume()
     was = asdict(saved_recipe)
     other = {k: v for k, v in asdict(recipe).items() if was[k] != v}
@@ -311,19 +319,6 @@ def _seeded(config: StackGANConfig, seed: int) -> StackGAN:
     return StackGAN(config)
 
 
-def _check_same_photos(trainer: Trainer, saved: dict) -> None:
-    """Raises DataError when a run's photographs are not those that it was begun with: what was kept
-    out of training would then be learned from."""
-    data = trainer.data
-    if len(data.train) != saved["train_photos"] or (
-        data.fingerprint != saved.get("photos_fingerprint", data.fingerprint)  # older runs: none
-    ):
-        raise DataError(
-            f"{trainer.data_folder} holds other photographs, another split or other captions' vectors "
-            f"than {trainer.out} was begun with: begin a new run with --begin-with {trainer.out}"
-        )
-
-
 def _check_read(recipe: Recipe, stage_number: int, given: dict) -> None:
     """Raises ValueError naming the first given value that would have no effect."""
     for name, why in recipe.unread(stage_number).items():
@@ -337,7 +332,7 @@ def _option(name: str) -> str:
 
 def _changed(args: argparse.Namespace) -> dict:
     """What of the recipe was given on the command line."""
-    return {n: getattr(args, n) for n in FIELDS if getattr(args, n) is not None}
+    return {n: getattr(args, n) for n in RECIPE_OPTIONS if getattr(args, n) is not None}
 
 
 def _boolean(text: str) -> bool:

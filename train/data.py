@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import warnings
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,7 +50,7 @@ class PhotoData:
 
         Raises DataError when the folder is not what train.prepare writes, or has no names.
         """
-        folder = Path(folder)
+        self.folder = folder = Path(folder)
         self.meta = read_meta(folder)
         try:
             # 72-pixel copies serve 64-pixel crops; larger crops come from the full photos.
@@ -101,11 +102,23 @@ class PhotoData:
         said = self.embeddings[self.train, 0].float().unique(dim=0, return_inverse=True)[1]
         return said if len(said.unique()) > 1 else torch.arange(len(said))
 
+    @cached_property
+    def rows(self) -> list[dict]:
+        """captions.jsonl: of each photo its `file_name`, `captions` and `class_name`."""
+        with (self.folder / "captions.jsonl").open(encoding="utf-8") as file:
+            return [json.loads(line) for line in file]
+
     @property
     def fingerprint(self) -> str:
         """Of what decides which photographs are learned from and how their captions are read."""
         parts = [self.meta[k] for k in ("class_ids", "validation", "encoder", "embedding_mean")]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+    def is_of(self, settings: dict) -> bool:
+        """Whether a run with these settings (see state.run_settings) was begun with these photos, split
+        alike and with the same captions' vectors."""
+        fingerprint = settings.get("photos_fingerprint", self.fingerprint)  # older runs: none
+        return (len(self.train), self.fingerprint) == (settings["train_photos"], fingerprint)
 
     def batch(
         self,
@@ -123,7 +136,7 @@ class PhotoData:
         """
         start = step * size if start is None else start
         share = size // processes
-        draw = torch.Generator().manual_seed(mix(seed, step))
+        draw = random_stream(seed, step, "batch")
         chosen = self._epoch_order(start, size, seed)
         caption = (torch.rand(size, generator=draw) * self.counts[chosen]).long()
         other = self._mismatched(chosen, draw)
@@ -176,9 +189,7 @@ class PhotoData:
         chosen = []
         while size > 0:
             epoch, offset = divmod(start, len(self.train))
-            order = torch.randperm(
-                len(self.train), generator=torch.Generator().manual_seed(mix(seed, epoch, salt=1))
-            )
+            order = torch.randperm(len(self.train), generator=random_stream(seed, epoch, "epoch"))
             part = order[offset : offset + size]
             chosen.append(self.train[part])
             start, size = start + len(part), size - len(part)
@@ -207,15 +218,15 @@ class PhotoData:
         pixels[flipped] = pixels[flipped].flip(2)
         return shrink(from_uint8(pixels), self.resolution)
 
-    def captions(self, folder: str | Path, split: str, count: int, seed: int = 0) -> list[dict]:
-        """`count` photos of a split drawn at random: their index, and one caption each."""
-        chosen = self.validation if split == "validation" and len(self.validation) else self.train
-        draw = torch.Generator().manual_seed(mix(seed, 0, salt=2))
-        order = chosen[torch.randperm(len(chosen), generator=draw)]
+    def grid_captions(self, count: int) -> list[dict]:
+        """`count` photos kept out of training, always the same: {"photo": index, "caption": its first}.
+
+        Training photos where none was kept out.
+        """
+        chosen = self.validation if len(self.validation) else self.train
+        order = chosen[torch.randperm(len(chosen), generator=random_stream(0, 0, "grid"))]
         picks = [int(order[i % len(order)]) for i in range(count)]
-        with (Path(folder) / "captions.jsonl").open(encoding="utf-8") as file:
-            rows = [json.loads(line) for line in file]
-        return [{"photo": p, "caption": rows[p]["captions"][0]} for p in picks]
+        return [{"photo": p, "caption": self.rows[p]["captions"][0]} for p in picks]
 
 
 def has_names(folder: str | Path) -> bool:
@@ -252,6 +263,19 @@ def read_meta(folder: str | Path) -> dict:
     return meta
 
 
-def mix(seed: int, number: int, salt: int = 0) -> int:
-    """One 63-bit generator seed out of a run's seed and a counter."""
-    return int(np.random.SeedSequence([seed, number, salt]).generate_state(1, np.uint64)[0] >> 1)
+# What is drawn from generators of its own, each with seeds that no other has.
+SALTS = {
+    "batch": 0,
+    "epoch": 1,
+    "grid": 2,
+    "noise": 3,
+    "texts": 5,
+    "known": 7,
+    "augment": 16,  # and from there on, one for each process
+}
+
+
+def random_stream(seed: int, number: int, what: str, process: int = 0) -> torch.Generator:
+    """The generator that `what` (of SALTS) is drawn from, out of a run's seed and a counter."""
+    entropy = np.random.SeedSequence([seed, number, SALTS[what] + process])
+    return torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from stackgan.model import StackGAN
-from train.data import PhotoData, mix
+from train.data import PhotoData, random_stream
 
 if TYPE_CHECKING:
     from train.loop import Stage
@@ -32,19 +32,20 @@ def measure_statistics(
     average: StackGAN,
     stage: Stage,
     data: PhotoData,
-    batch: int,
+    *,
     seed: int = 0,
     precision: str = "fp32",
     processes: int = 1,
 ) -> None:
     """Give a stage's averaged generator BatchNorm statistics of its own, over batches as in training.
 
-    Those of the weights it is the average of are not its own: their activations vary more, by a
-    tenth to a third in the first layers, and normalised with them pictures come out flat. (As
-    Izmailov et al. 2018 do after averaging; Brock et al. 2019 call them standing statistics.)
+    Those of the weights that were averaged were measured on activations that vary more, by a tenth
+    to a third in the first layers, and with them pictures come out flat. (As Izmailov et al. 2018 do
+    after averaging; Brock et al. 2019 call them standing statistics.)
 
-    batch: photos a step, of which one of `processes` draws its share. precision: "bf16" or "fp32".
+    Of each batch one of `processes` draws its share. precision: "bf16" or "fp32".
     """
+    batch = stage.recipe.batch
     generator = stage.trainee(average)
     norms = [m for m in generator.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     usual = [norm.momentum for norm in norms]
@@ -55,7 +56,7 @@ def measure_statistics(
     rows = slice(batch // processes)
     for step in range(STATISTICS_BATCHES):
         drawn = data.batch(step, batch, seed, 0, processes)
-        noise = torch.Generator().manual_seed(mix(seed, step, salt=3))
+        noise = random_stream(seed, step, "noise")
         photos = drawn.photos.contiguous(memory_format=torch.channels_last)
         with torch.autocast(data.device.type, torch.bfloat16, enabled=precision == "bf16"):
             embeddings = average.embedding_norm(drawn.embeddings)

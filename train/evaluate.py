@@ -29,7 +29,7 @@ from train.colours import subject_of
 from train.columns import FIRST, drawn_columns, real_columns
 from train.data import DataError, PhotoData, has_names
 from train.featureset import (
-    NAMES,
+    NETWORK_TITLES,
     Through64,
     load_discriminator,
     load_network,
@@ -79,7 +79,7 @@ def evaluate(
             f"{checkpoint} reads {config.encoder} embeddings of {config.embedding_dim} numbers, "
             f"{data_folder} holds {data.meta['encoder']}'s of {data.embeddings.shape[2]}"
         )
-    own = validation_texts(data, data_folder, samples, seed)
+    own = validation_texts(data, samples, seed)
     texts = file_texts(captions, pipeline.encoder, samples, seed, report) if captions else own
     judge = _fitting_scorer(scorer, config) if scorer else None
     main = load_network(features, inception_weights)
@@ -94,7 +94,7 @@ def evaluate(
 
     order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))
     training = data.train[order][:reference]
-    known = photo_features(data_folder, data, training, main)
+    known = photo_features(data, training, main)
     subject = subject_of(texts.captions)
     columns = real_columns(data, own, networks, subject)
     columns |= drawn_columns(pipeline, texts, networks, subject, seed)
@@ -103,13 +103,13 @@ def evaluate(
     found = scores.set_scores(at_hand, known, seed)
     found["kid_64"] = scores.kernel_distances(
         {name: column.seen_by(coarse.name) for name, column in columns.items()},
-        photo_features(data_folder, data, training, coarse),
+        photo_features(data, training, coarse),
         seed,
         "training photographs through 64×64",
     )
     named, asked = {}, torch.zeros(0)
     if has_names(data_folder):
-        names = name_texts(data, data_folder, training, min(samples, NAMES_DRAWN), seed)
+        names = name_texts(data, training, min(samples, NAMES_DRAWN), seed)
         drawn = drawn_columns(pipeline, names, {main.name: main}, subject, seed)
         named, asked = {n: c.seen_by(main.name) for n, c in drawn.items()}, names.groups
     found |= scores.class_scores(at_hand, known, data.class_ids[training], seed, named, asked)
@@ -135,7 +135,7 @@ def evaluate(
     for name, value in found.items():
         on_pixels = name == "colour_faithfulness" or name.endswith("_pixels")
         network = judge.about["features"] if name == "r_precision" and judge else main.name
-        seen_by = "pixels" if on_pixels else NAMES.get(network, network)
+        seen_by = "pixels" if on_pixels else NETWORK_TITLES.get(network, network)
         value.setdefault("features", seen_by)
     if figure:
         drawn = columns["pictures"]
@@ -151,7 +151,7 @@ def evaluate(
         "validation_photographs": len(data.validation),
         "stages": config.stages,
         "seed": seed,
-        "features": NAMES.get(main.name, main.name),
+        "features": NETWORK_TITLES.get(main.name, main.name),
         "engine": pipeline.engine.name,
         "hardware": hardware(torch.device(device)),
         "warning": "never set beside published figures unless the features are Inception's",
@@ -184,7 +184,7 @@ def main(argv: list[str] | None = None) -> int:
         metavar="RUN",
         help="run of train.stage2: nearest photographs by its D too",
     )
-    p.add_argument("--features", choices=tuple(NAMES), default="lite0")
+    p.add_argument("--features", choices=tuple(NETWORK_TITLES), default="lite0")
     p.add_argument("--inception-weights", help="file with Inception-v3's FID weights")
     p.add_argument("--reference", type=int, help="at most so many training photographs")
     p.add_argument("--nearest", help="picture to write: drawn ones over their nearest photographs")

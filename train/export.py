@@ -38,6 +38,7 @@ def export(
     *,
     scorer: str | Path | None = None,
     metrics: str | Path | None = None,
+    data: str | Path | None = None,
     encode=None,
 ) -> None:
     """Write `out`/config.json, model.safetensors, known.safetensors, samples.png, training.json
@@ -46,12 +47,14 @@ def export(
     run: a folder of train.stage2, or of train.stage1 for a checkpoint that only sketches; or a
     checkpoint that knows how it was trained, such as train.average writes. scorer:
     a file of train.scorer, shipped as scorer.safetensors. metrics: a file of train.evaluate, whose
-    figures go into the card. encode: list of names of classes → (N, E); the data's own encoder
+    figures go into the card. data: where the run's photographs lie now. encode: list of names of classes → (N, E); the data's own encoder
     unless given. Raises CheckpointError, DataError or ValueError when one of them cannot be read.
     """
     run, out = Path(run), Path(out)
     if not run.is_dir():
         raise CheckpointError(f"{run} is no folder of train.stage1, train.stage2 or train.average")
+    if (out / "state.pt").exists():
+        raise CheckpointError(f"{out} holds a run, which this would destroy: name another --out")
     trained = history(run)
     if not (last := trained["stage2"] or trained["stage1"]):
         raise CheckpointError(f"{run} does not tell how it was trained, which a card has to")
@@ -60,7 +63,7 @@ def export(
     model = model_of(run)
     model.companions = {}  # a checkpoint's own: all are written anew
     # What may still be refused comes before the weights, so that old ones stay with their card.
-    data = last[-1]["data"]
+    data = data or last[-1]["data"]
     meta = PhotoData(data, 64).meta
     out.mkdir(parents=True, exist_ok=True)
     write_companions(data, out, name, scorer=judge, encode=encode)
@@ -95,7 +98,7 @@ def write_companions(
 def sample_grid(model: StackGAN, data_folder: str | Path) -> tuple[Image.Image, list[str]]:
     """Sketches over pictures for unseen captions, seeds 0 to 31 → (picture, captions)."""
     data = PhotoData(data_folder, 64)
-    picks = data.captions(data_folder, "validation", SAMPLES)
+    picks = data.grid_captions(SAMPLES)
     rows = torch.tensor([pick["photo"] for pick in picks])
     with torch.inference_mode():
         embeddings = model.embedding_norm(data.embeddings[rows, 0].float())
@@ -119,9 +122,17 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--name", required=True, help="what it draws, for the card: flowers, birds, …")
     p.add_argument("--scorer", help="file of train.scorer, so that the page can rank pictures")
     p.add_argument("--metrics", help="file of train.evaluate, for the card")
+    p.add_argument("--data", help="where the run's photographs lie now")
     args = p.parse_args(argv)
     try:
-        export(args.run, args.out, args.name, scorer=args.scorer, metrics=args.metrics)
+        export(
+            args.run,
+            args.out,
+            args.name,
+            scorer=args.scorer,
+            metrics=args.metrics,
+            data=args.data,
+        )
     except (CheckpointError, DataError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

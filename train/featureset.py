@@ -21,6 +21,7 @@ from tqdm import tqdm
 from stackgan.config import StackGANConfig
 from stackgan.features import SIDE, FeatureNetwork, brought_to_size, load_lite
 from stackgan.images import from_uint8
+from stackgan.messages import first_line
 from train.data import DataError, PhotoData
 from train.files import write_atomically
 from train.loop import make_discriminator
@@ -29,7 +30,10 @@ from train.state import load_state, run_settings
 
 BATCH = 16
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
-NAMES = {"lite0": "EfficientNet-Lite0", "inception": "Inception-v3 (FID weights)"}  # --features
+NETWORK_TITLES = {
+    "lite0": "EfficientNet-Lite0",
+    "inception": "Inception-v3 (FID weights)",
+}  # --features
 
 
 def load_discriminator(run: str | Path) -> FeatureNetwork:
@@ -68,7 +72,7 @@ def load_network(name: str, weights: str | None = None) -> FeatureNetwork:
     if name == "lite0":
         return load_lite(name)
     if name != "inception":
-        raise ValueError(f"unknown feature network {name!r}; there are {', '.join(NAMES)}")
+        raise ValueError(f"unknown feature network {name!r}; there are {', '.join(NETWORK_TITLES)}")
     if weights and not Path(weights).is_file():
         raise ValueError(f"--inception-weights {weights}: there is no such file")
     from torchmetrics.image.fid import NoTrainInceptionV3
@@ -76,9 +80,8 @@ def load_network(name: str, weights: str | None = None) -> FeatureNetwork:
     try:
         network = NoTrainInceptionV3("inception-v3-compat", ["2048"], weights)
     except (OSError, RuntimeError, KeyError, EOFError, UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[:1]
         raise ValueError(
-            f"Inception's weights cannot be had ({' '.join(reason)}): name a file of "
+            f"Inception's weights cannot be had ({first_line(error)}): name a file of "
             "pt_inception-2015-12-05-6726825d.pth with --inception-weights"
         ) from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -112,15 +115,13 @@ def photos(data: PhotoData, rows: Iterable[int], batch: int = BATCH) -> Iterator
         yield from_uint8(pixels)
 
 
-def photo_features(
-    folder: str | Path, data: PhotoData, rows: Tensor, network: FeatureNetwork
-) -> Tensor:
+def photo_features(data: PhotoData, rows: Tensor, network: FeatureNetwork) -> Tensor:
     """Features (len(rows), dim) of a set's photos; those not in the cache are computed and added.
 
     An interrupted call keeps what it has computed. A folder that cannot be written to is no error:
     the features are then computed anew each time.
     """
-    path = Path(folder) / f"features-{network.name}.npy"
+    path = data.folder / f"features-{network.name}.npy"
     shape = (len(data.photos), network.dim)
     try:
         known = np.load(path)

@@ -14,7 +14,7 @@ from shlex import quote
 from stackgan.config import SIZES
 from stackgan.model import TRAINING, CheckpointError, StackGAN
 from train.files import write_atomically
-from train.recipes import RECIPES, SWITCHES, Recipe
+from train.recipes import RECIPES, Recipe, size_options
 from train.state import load_state, run_settings
 
 STAGES = ("stage1", "stage2")
@@ -87,10 +87,10 @@ def _commands(run: Path, config: dict, until: int) -> list[str]:
     }
     switched = "".join(f" {switch}" for switch, on in switches.items() if on)
     usual = asdict(SIZES[config["size"]])
-    widths = {n: network[n] for n in (SWITCHES if number == 1 else SWITCHES[1:])}
+    sizes = {n: network[n] for n in size_options(number)}
     if number == 1 and network["resolution"] == 64:
-        del widths["resolution"]  # Stage-I on its way to a second stage
-    options |= {n: v for n, v in widths.items() if v != usual[n]}
+        del sizes["resolution"]  # Stage-I on its way to a second stage
+    options |= {n: v for n, v in sizes.items() if v != usual[n]}
     before = {name: first[name] for name in ("stage1", "begin_with") if name in first}
     changes = [c for c in config.get("changes", []) if c["images"] < until]
     command = f"python -m train.{config['stage']}"

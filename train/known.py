@@ -7,7 +7,6 @@ sentence about the subject can be; but people type less ("orchid"), and come les
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from stackgan.known import KnownCaptions
 from stackgan.text import load_encoder
-from train.data import PhotoData, mix
+from train.data import PhotoData, random_stream
 
 CAPTIONS = 4000  # with a byte a number and their words, 2 MB
 ALL_BUT = 0.001  # share of the validation split's captions that may be called far
@@ -37,9 +36,8 @@ def known_captions(
     encoder unless given. Raises DataError when the folder cannot be read.
     """
     data = PhotoData(folder, 64)
-    with (Path(folder) / "captions.jsonl").open(encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    picks = _spread(data, [row["captions"] for row in rows], count)
+    rows = data.rows
+    picks = _spread(data, count)
     photos, numbers = (torch.tensor(column) for column in zip(*picks.values(), strict=True))
     embeddings = data.embeddings[photos, numbers].float()
     names = sorted({rows[p]["class_name"] for p in data.train.tolist() if _named(rows[p])})
@@ -58,9 +56,9 @@ def _named(row: dict) -> bool:
     return isinstance(row.get("class_name"), str) and bool(row["class_name"].strip())
 
 
-def _spread(data: PhotoData, captions: list[list[str]], count: int) -> dict[str, tuple[int, int]]:
+def _spread(data: PhotoData, count: int) -> dict[str, tuple[int, int]]:
     """caption → (photo, its number): classes in turn, each photo once before any comes twice."""
-    draw = torch.Generator().manual_seed(mix(0, 0, salt=7))
+    draw = random_stream(0, 0, "known")
     order = data.train[torch.randperm(len(data.train), generator=draw)].tolist()
     seen: Counter[int] = Counter()
     turns = []
@@ -73,7 +71,7 @@ def _spread(data: PhotoData, captions: list[list[str]], count: int) -> dict[str,
     for number in range(int(data.counts.max())):
         for photo in order:
             if number < data.counts[photo]:
-                picks.setdefault(captions[photo][number], (photo, number))
+                picks.setdefault(data.rows[photo]["captions"][number], (photo, number))
             if len(picks) == count:
                 return picks
     return picks

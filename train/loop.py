@@ -20,6 +20,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 from accelerate import Accelerator
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from tqdm import tqdm
@@ -27,9 +28,10 @@ from tqdm import tqdm
 from stackgan.conditioning import kl_divergence
 from stackgan.config import StackGANConfig
 from stackgan.discriminators import FeatureDiscriminator, MatchingDiscriminator
+from stackgan.features import EfficientNetLite
 from stackgan.model import StackGAN
 from train.augment import augment
-from train.data import PhotoData, mix
+from train.data import PhotoData, random_stream
 from train.ema import ema_update, measure_statistics
 from train.files import save_model, write_atomically
 from train.losses import AdversarialLoss, r1_penalty
@@ -55,6 +57,7 @@ class Stage(Protocol):
     """What differs between Stage-I and Stage-II."""
 
     name: str
+    recipe: Recipe
     resolution: int
 
     def trainee(self, model: StackGAN) -> nn.Module:
@@ -70,8 +73,8 @@ class Stage(Protocol):
     ) -> Drawn:
         """Pictures for standardised embeddings (N, E); `rows` is this process's part of the batch."""
 
-    def samples(self, model: StackGAN, embeddings: Tensor, seeds: list[int]) -> object:
-        """A sample grid (a PIL picture) for standardised embeddings, drawn in eval mode."""
+    def samples(self, model: StackGAN, embeddings: Tensor, seeds: list[int]) -> Image.Image:
+        """A sample grid for standardised embeddings, drawn in eval mode."""
 
 
 class Trainer:
@@ -141,8 +144,8 @@ class Trainer:
         part = recipe.batch, self.seed, self.rank, self.processes
         batch = self.data.batch(self.step, *part, start=self.images)
         self.data.expect(self.images + recipe.batch, *part)
-        noise = torch.Generator().manual_seed(mix(self.seed, self.step, salt=3))
-        local = torch.Generator().manual_seed(mix(self.seed, self.step, salt=4 + self.rank))
+        noise = random_stream(self.seed, self.step, "noise")
+        local = random_stream(self.seed, self.step, "augment", self.rank)
         photos = batch.photos.contiguous(memory_format=torch.channels_last)
         for optimizer in (self.g_optimizer, self.d_optimizer):
             for group in optimizer.param_groups:
@@ -184,7 +187,7 @@ class Trainer:
                 else adversarial.new_zeros(())
             )
             g_loss = weight * adversarial + recipe.kl_weight * kl + drawn.distance
-        # Out of autocast, which would round the gradients of what was kept out of it on the way here.
+        # Outside of autocast, which would round to bf16 the gradients of terms that are in float32.
         if learns:
             self._learn(self.generator, self.g_optimizer, g_loss)
 
@@ -197,9 +200,9 @@ class Trainer:
             g_loss=adversarial,
             kl=kl,
             distance=drawn.distance,
-            real=_average(real),
-            mismatched=_average(wrong),
-            fake=_average(fake),
+            real=_mean_logit(real),
+            mismatched=_mean_logit(wrong),
+            fake=_mean_logit(fake),
         )
 
     def _learn(self, network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
@@ -264,7 +267,7 @@ class Trainer:
         total = images or self.recipe.epochs * len(self.data.train)
         if self.images >= total:
             print(
-                f"{self.out} has seen {self.images} images, which was its aim; --images sets another"
+                f"{self.out} has seen {self.images} images, as many as it was to see; --images N goes on"
             )
         if tensorboard and self.rank == 0:
             self.stats.open_tensorboard()
@@ -321,12 +324,18 @@ class Trainer:
 
     def measure_statistics(self) -> None:
         """Give the averaged generator BatchNorm statistics of its own, see train.ema."""
-        part = self.recipe.batch, self.seed, self.precision, self.processes
-        measure_statistics(self.average, self.stage, self.data, *part)
+        measure_statistics(
+            self.average,
+            self.stage,
+            self.data,
+            seed=self.seed,
+            precision=self.precision,
+            processes=self.processes,
+        )
 
     def samples(self, count: int = 32):
         """The fixed grid: unseen captions, noise of seeds 0 … count − 1, averaged weights."""
-        picks = self.data.captions(self.data_folder, "validation", count)
+        picks = self.data.grid_captions(count)
         photos = torch.tensor([pick["photo"] for pick in picks])
         embeddings = self.average.embedding_norm(
             self.data.embeddings[photos, 0].float().to(self.device)
@@ -460,8 +469,6 @@ def make_discriminator(
         d = MatchingDiscriminator(config, resolution)
     else:
         if features is None:
-            from stackgan.features import EfficientNetLite
-
             features = EfficientNetLite("lite1")
         features = features.to(device, memory_format=torch.channels_last)
         d = FeatureDiscriminator(
@@ -483,5 +490,5 @@ def frozen(network: nn.Module):
             p.requires_grad_(True)
 
 
-def _average(logits: list[Tensor]) -> Tensor:
+def _mean_logit(logits: list[Tensor]) -> Tensor:
     return torch.stack([x.detach().float().mean() for x in logits]).mean()

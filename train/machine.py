@@ -6,11 +6,11 @@ import platform
 
 import torch
 
+from stackgan.runtime import has_native_bf16
+
 
 def choose_precision(device: torch.device) -> str:
     """bf16 where the hardware multiplies it natively, else fp32."""
-    from stackgan.runtime import has_native_bf16
-
     return "bf16" if has_native_bf16(device) else "fp32"
 
 

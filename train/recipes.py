@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class Recipe:
+    """Numbers of one stage's training; unless given, the paper's."""
+
     discriminator: str = "paper"  # "paper", or "features": over a frozen pretrained network
     loss: str = "cross-entropy"  # or "hinge"
     batch: int = 64  # photos a step, all processes together
@@ -23,13 +25,15 @@ class Recipe:
     kl_weight: float = 1.0  # λ, on nats per dimension
     name_share: float = 0.0  # of captions, replaced by the name of the photo's class
     ema_half_life: int = 0  # images after which an old weight counts half; 0: no average
-    ema_ramp: float = 0.1  # share of the images seen that the half-life is at most, early on
+    ema_ramp: float = 0.1  # the half-life is at most this share of the images seen so far
     # Stabilisers.
     real_label: float = 1.0  # under 1: one-sided label smoothing
     augment: bool = False  # translation and cutout of all that D sees
     r1_weight: float = 0.0
     view: int = 128  # side in pixels of what the frozen features look at
-    channel_growth: int = 1  # how many times the channels each deeper frozen map is mixed to
+    channel_growth: int = (
+        1  # a deeper frozen map is mixed to so many times its neighbour's channels
+    )
     head_start: int = 0  # images that D learns from before G begins to learn
     diversity_weight: float = (
         0.0  # Stage-I: against pictures that ignore z, see losses.mode_seeking
@@ -79,7 +83,8 @@ class Recipe:
             "slows an average, and --ema-half-life is 0": not self.ema_half_life and ("ema_ramp",),
             "weighs pairs, and --pair-share is 0": not self.pair_share and ("pair_weight",),
             "is Stage-I's": stage != 1 and ("diversity_weight",),
-            "is Stage-II's": stage != 2 and ("pair_share", "pair_weight", "consistency_weight"),
+            "is Stage-II's": stage != 2
+            and ("pair_share", "pair_weight", "consistency_weight", "warm_up", "ramp"),
         }
         return {name: why for why, names in reasons.items() for name in names or ()}
 
@@ -125,6 +130,11 @@ RECIPES: dict[tuple[str, int], Recipe] = {
 }
 
 # What may be changed from the command line: --learning-rate 1e-4, --augment false, …
-FIELDS = {field.name: type(field.default) for field in fields(Recipe)}
+RECIPE_OPTIONS = {field.name: type(field.default) for field in fields(Recipe)}
 # … and of a size's values: --stage2-width 32, …
-SWITCHES = ("stage1_width", "stage2_width", "discriminator_width", "resolution")
+SIZE_OPTIONS = ("stage1_width", "stage2_width", "discriminator_width", "resolution")
+
+
+def size_options(stage: int) -> tuple[str, ...]:
+    """Those that a run of Stage-I, 1, or Stage-II, 2, settles: not the other stage's width."""
+    return tuple(name for name in SIZE_OPTIONS if name != f"stage{3 - stage}_width")

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from stackgan.matching import Scorer, Standardise
 from train.data import DataError, PhotoData
-from train.featureset import NAMES, load_network, photo_features
+from train.featureset import NETWORK_TITLES, load_network, photo_features
 from train.files import write_atomically
 from train.metrics import mean_score, ranks_first
 
@@ -122,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
         draw = torch.Generator().manual_seed(args.seed)
         order = data.train[torch.randperm(len(data.train), generator=draw)]
         rows = order[: args.photos].sort().values
-        features = photo_features(args.data, data, rows, network)
+        features = photo_features(data, rows, network)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(args.seed)
             scorer = Scorer(
@@ -145,7 +145,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error.msg}", file=sys.stderr)
         return 2
     print(
-        f"{args.out}: {len(rows)} photographs, {NAMES.get(network.name, network.name)} features; on those kept aside "
+        f"{args.out}: {len(rows)} photographs, {NETWORK_TITLES.get(network.name, network.name)} features; on those kept aside "
         f"a photograph's own caption ranks first among at most {AMONG} in {rate:.3f}"
     )
     return 0

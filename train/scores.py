@@ -26,8 +26,15 @@ def set_scores(at_hand: Features, known: Tensor, seed: int) -> dict:
     """
     others = {n: x[::2] if n in ("real", "shrunk") else x for n, x in at_hand.items()}
     unseen = {name: metrics.kid(x, at_hand["real"][1::2], seed) for name, x in others.items()}
-    frechet = {name: metrics.frechet(x, known) for name, x in at_hand.items()}
-    # The two depend on the number of samples, so all columns get the same.
+    # This one depends on the number of samples, so a column of fewer than the pictures has none.
+    drawn = len(at_hand["pictures"])
+    frechet = {
+        name: metrics.frechet(x[:drawn], known)
+        if len(x) >= drawn
+        else missing(f"{len(x)} samples do not compare with {drawn}", len(x))
+        for name, x in at_hand.items()
+    }
+    # So do these two, and all columns get the same.
     count = min(len(known), *map(len, at_hand.values()))
     both = {
         name: metrics.precision_recall(x[:count], known[:count], seed=seed)
@@ -75,6 +82,7 @@ def class_scores(
 
 
 def r_precision(columns: dict[str, Column], judge: Scorer | None) -> dict:
+    """How often a picture's own caption ranks first among AMONG by the scorer `judge`."""
     if judge is None:
         return entry({"pictures": missing("no --scorer: train one with python -m train.scorer")})
     # As many for every column: whoever is ranked among fewer comes first more often.
@@ -96,6 +104,7 @@ def r_precision(columns: dict[str, Column], judge: Scorer | None) -> dict:
 
 
 def colour(columns: dict[str, Column], subject: str) -> dict:
+    """Of captions that name one colour of the subject, the share whose pictures show it most."""
     scores = {}
     for name, column in columns.items():
         named = [named_colour(caption, subject) for caption in column.texts.captions]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps
 
 OBJECT_RATIO = 0.75  # the paper's object-to-image ratio for birds
@@ -61,8 +62,8 @@ def open_source(folder: str | Path, report: Report) -> tuple[str, list[Photo]]:
 def packs(folder: Path, report: Report) -> Iterator[Photo]:
     """Zip packs images-K.zip with a metadata.jsonl of `file_name`, `pack`, `captions`, …"""
     archives: dict[int, zipfile.ZipFile] = {}
-    for number, row in _lines(folder / "metadata.jsonl", report):
-        captions = _captions(row)
+    for number, row in json_lines(folder / "metadata.jsonl", report):
+        captions = captions_in(row)
         if not captions:
             report(f"metadata.jsonl line {number}: no caption")
             continue
@@ -94,9 +95,11 @@ def imagefolder(folder: Path, report: Report) -> Iterator[Photo]:
     `captions` (a list) may stand in place of `text`; `class_name` or `label` is optional.
     """
     path = folder / "metadata.jsonl"
-    rows = _lines(path, report) if path.exists() else _csv_rows(folder / "metadata.csv")
+    if not path.exists():
+        path = folder / "metadata.csv"
+    rows = json_lines(path, report) if path.suffix == ".jsonl" else _csv_rows(path)
     for number, row in rows:
-        captions, name = _captions(row), row.get("file_name")
+        captions, name = captions_in(row), row.get("file_name")
         if not captions or not isinstance(name, str):
             report(f"{path.name} line {number}: no file_name, or no text and no captions")
             continue
@@ -167,7 +170,7 @@ def crop_to_object(picture: Image.Image, box: tuple[float, float, float, float])
 def _captioned(
     picture: Path, caption_file: Path, class_name: str, report: Report, box=None
 ) -> Iterator[Photo]:
-    captions = _captions({"captions": caption_file.read_text(errors="replace").splitlines()})
+    captions = captions_in({"captions": caption_file.read_text(errors="replace").splitlines()})
     if not picture.is_file() or not captions:
         report(f"{picture.name}: {'no caption' if picture.is_file() else 'no such picture'}")
         return
@@ -175,6 +178,7 @@ def _captioned(
     def read() -> Image.Image:
         photo = _rgb(Image.open(picture))
         return (
+            # To a square, as in the reference code: what the picture's edge has cut is stretched.
             crop_to_object(photo, box).resize((288, 288), Image.Resampling.LANCZOS)
             if box
             else photo
@@ -193,9 +197,9 @@ def _caption_files(folder: Path, pattern: str) -> list[Path]:
     )
 
 
-def _captions(row: dict) -> tuple[str, ...]:
+def captions_in(row: dict) -> tuple[str, ...]:
     """Captions of a metadata row, white space folded, empty ones dropped."""
-    found = row.get("captions", row.get("text", row.get("caption", [])))
+    found = next((row[name] for name in ("captions", "text", "caption") if row.get(name)), [])
     found = [found] if isinstance(found, str) else found
     if not isinstance(found, list):
         return ()
@@ -203,8 +207,9 @@ def _captions(row: dict) -> tuple[str, ...]:
     return tuple(text for text in cleaned if any(c.isalnum() for c in text))
 
 
-def _lines(path: Path, report: Report) -> Iterator[tuple[int, dict]]:
-    with path.open(encoding="utf-8", errors="replace") as file:
+def json_lines(path: Path, report: Report) -> Iterator[tuple[int, dict]]:
+    """Number and JSON object of each line of a file; `report` hears of every other line."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
@@ -231,4 +236,18 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict]]:
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
-    return ImageOps.exif_transpose(picture).convert("RGB")
+    """Upright, 8 bits a colour, what is transparent on white.
+
+    Raises ValueError for numbers of which nobody says where black and white are.
+    """
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I;16"):  # of which Pillow would keep the lowest 255 values
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise ValueError(
+            f"its values ({picture.mode}) are no grey levels: save it with 8 or 16 bits"
+        )
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture.convert("RGB")

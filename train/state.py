@@ -12,7 +12,16 @@ from stackgan.config import StackGANConfig
 from stackgan.model import CheckpointError, StackGAN
 
 STATE_FORMAT = 1
-RUN = ("stage", "config", "recipe", "seed", "data", "precision")  # in every run's config.json
+RUN = (
+    "stage",
+    "config",
+    "recipe",
+    "seed",
+    "data",
+    "train_photos",
+    "precision",
+    "processes",
+)  # in every run's config.json
 
 
 def config_of(source: str | Path) -> StackGANConfig:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ import torch
 from torch import Tensor
 
 from stackgan.text import clean_caption
-from train.data import DataError, PhotoData, class_names, mix
+from train.data import DataError, PhotoData, class_names, random_stream
 from train.prepare import NAMED
-from train.sources import Report, _captions, _lines
+from train.sources import Report, captions_in, json_lines
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Texts:
         return len(self.captions)
 
 
-def validation_texts(data: PhotoData, folder: str | Path, count: int, seed: int = 0) -> Texts:
+def validation_texts(data: PhotoData, count: int, seed: int = 0) -> Texts:
     """`count` captions of the validation photos, in a random order; embeddings are the stored ones.
 
     Every photo in turn, with another of its captions each time around. Raises DataError when fewer
@@ -37,16 +36,15 @@ def validation_texts(data: PhotoData, folder: str | Path, count: int, seed: int 
     """
     if len(data.validation) < 4:
         raise DataError(
-            f"{folder} keeps {len(data.validation)} photos for validation and four are the least: "
+            f"{data.folder} keeps {len(data.validation)} photos for validation and four are the least: "
             "prepare it with a larger --validation"
         )
     photos = data.validation.tolist()
     picks = _in_turn([int(data.counts[p]) for p in photos], count, seed)
     rows = torch.tensor([photos[i] for i, _ in picks])
     numbers = torch.tensor([k for _, k in picks])
-    with (Path(folder) / "captions.jsonl").open(encoding="utf-8") as file:
-        written = [json.loads(line)["captions"] for line in file]
-    captions = [written[p][k] for p, k in zip(rows.tolist(), numbers.tolist(), strict=True)]
+    pairs = zip(rows.tolist(), numbers.tolist(), strict=True)
+    captions = [data.rows[p]["captions"][k] for p, k in pairs]
     embeddings = data.embeddings[rows, numbers].float()
     return Texts(captions, embeddings, rows, min(count, len(photos)))
 
@@ -66,9 +64,9 @@ def file_texts(
     if not path.is_file():
         raise DataError(f"--captions {path}: there is no such file")
     groups: list[list[str]] = []
-    for number, row in _lines(path, report):
+    for number, row in json_lines(path, report):
         usable = []
-        for caption in _captions(row):
+        for caption in captions_in(row):
             try:
                 usable.append(clean_caption(caption))
             except ValueError as error:
@@ -86,9 +84,7 @@ def file_texts(
     return Texts(captions, torch.cat(parts), rows, min(count, len(groups)))
 
 
-def name_texts(
-    data: PhotoData, folder: str | Path, photos: Tensor, count: int, seed: int = 0
-) -> Texts:
+def name_texts(data: PhotoData, photos: Tensor, count: int, seed: int = 0) -> Texts:
     """`count` times the name of a class of `photos`, "a rose", all in turn; groups are classes.
 
     Raises DataError when the folder has no names.
@@ -97,13 +93,13 @@ def name_texts(
     picks = torch.tensor([place for place, _ in _in_turn([1] * len(classes), count, seed)])
     rows = classes[picks]
     captions = [NAMED[-1].format(data.meta["classes"][row]) for row in rows.tolist()]
-    return Texts(captions, class_names(folder)[rows, -1].float(), rows, min(count, len(classes)))
+    return Texts(
+        captions, class_names(data.folder)[rows, -1].float(), rows, min(count, len(classes))
+    )
 
 
 def _in_turn(sizes: list[int], count: int, seed: int) -> list[tuple[int, int]]:
     """`count` pairs (group, number of one of its sizes[group] members), all groups in turn."""
-    order = torch.randperm(
-        len(sizes), generator=torch.Generator().manual_seed(mix(seed, 0, salt=5))
-    ).tolist()
+    order = torch.randperm(len(sizes), generator=random_stream(seed, 0, "texts")).tolist()
     rounds = (divmod(i, len(sizes)) for i in range(count))
     return [(order[place], turn % sizes[order[place]]) for turn, place in rounds]

@@ -41,8 +41,9 @@ more, but no noise, and draws 256 × 256: it mends what the sketch got wrong and
 """
 
 CHANGED = (
-    "<p>The third picture is Stage-II's less the sketch enlarged smoothly, {amplified} times as strong "
-    "as it is: mid-grey stayed, lighter got lighter, darker got darker, tints are changes of colour. "
+    "<p>The third picture shows what Stage-II changed: its picture minus the enlarged sketch, {amplified} "
+    "times amplified. Mid-grey is unchanged, lighter became lighter, darker became darker, and tints are "
+    "changes of colour. "
     "On average a pixel moved by {levels:.1f} of 255 levels.</p>"
 )
 
