@@ -166,39 +166,19 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
             setattr(args, name, value)
     recipe = replace(RECIPES[args.recipe, stage_number], **_changed(args))
     meta = read_meta(args.data)
-    widths = {n: v for n in SIZE_OPTIONS if (v := getattr(args, n, None)) is not None}
-    _check_read(recipe, stage_number, _changed(args) | widths)
+    sizes = {n: v for n in SIZE_OPTIONS if (v := getattr(args, n, None)) is not None}
+    _check_read(recipe, stage_number, _changed(args) | sizes)
     if as_begun:
         width = f"stage{stage_number}_width"
-        widths = {width: getattr(config_of(args.begin_with), width)} | widths
+        sizes = {width: getattr(config_of(args.begin_with), width)} | sizes
     earlier = {}
     settings = {"recipe_name": args.recipe, "size": args.size, "earlier": earlier}
     if stage_number == 1:
-        config = replace(
-            SIZES[args.size],
-            encoder=meta["encoder"],
-            embedding_dim=meta["embedding_dim"],
-            conditioning_augmentation=not args.no_ca,
-        )
-        if args.alone:
-            config = replace(config, stages=1, **widths)
-        else:
-            config = replace(config, **widths).stage1_alone()
-        model = _seeded(config, args.seed)
-        statistics = meta["embedding_mean"], meta["embedding_scale"]
-        model.embedding_norm.set_statistics(*statistics)
+        model = _new_stage1(args, meta, sizes)
     else:
         if not args.stage1:
             raise ValueError("--stage1 is needed: the run or checkpoint of a trained Stage-I")
-        size = SIZES[args.size]
-        widths = {n: getattr(size, n) for n in STAGE2_WIDTHS} | widths
-        model = built_upon(args.stage1, args.seed, text_in_stage2=not args.no_text, **widths)
-        expected = (meta["encoder"], meta["embedding_dim"])
-        if (model.config.encoder, model.config.embedding_dim) != expected:
-            raise ValueError(
-                f"{args.stage1} was trained on {model.config.encoder} embeddings, {args.data} holds "
-                f"{meta['encoder']}'s: prepare the data with --encoder {model.config.encoder}"
-            )
+        model = _new_stage2(args, meta, sizes)
         settings["stage1"] = args.stage1
         earlier["stage1"] = history(args.stage1)["stage1"]
     stage = stage_class(recipe, model.config)
@@ -224,6 +204,37 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
                 file=sys.stderr,
             )
     return trainer
+
+
+def _new_stage1(args: argparse.Namespace, meta: dict, sizes: dict) -> StackGAN:
+    """Stage-I, or with --alone the one-stage baseline, for the captions of the data."""
+    config = replace(
+        SIZES[args.size],
+        encoder=meta["encoder"],
+        embedding_dim=meta["embedding_dim"],
+        conditioning_augmentation=not args.no_ca,
+    )
+    if args.alone:
+        config = replace(config, stages=1, **sizes)
+    else:
+        config = replace(config, **sizes).stage1_alone()
+    model = _seeded(config, args.seed)
+    model.embedding_norm.set_statistics(meta["embedding_mean"], meta["embedding_scale"])
+    return model
+
+
+def _new_stage2(args: argparse.Namespace, meta: dict, sizes: dict) -> StackGAN:
+    """Stage-II upon --stage1, which has to read the same encoder's sentences as the data hold."""
+    size = SIZES[args.size]
+    sizes = {n: getattr(size, n) for n in STAGE2_WIDTHS} | sizes
+    model = built_upon(args.stage1, args.seed, text_in_stage2=not args.no_text, **sizes)
+    expected = (meta["encoder"], meta["embedding_dim"])
+    if (model.config.encoder, model.config.embedding_dim) != expected:
+        raise ValueError(
+            f"{args.stage1} was trained on {model.config.encoder} embeddings, {args.data} holds "
+            f"{meta['encoder']}'s: prepare the data with --encoder {model.config.encoder}"
+        )
+    return model
 
 
 def resumed(
@@ -278,26 +289,31 @@ def resumed(
     other = {k: v for k, v in asdict(recipe).items() if was[k] != v}
     before = {k: was[k] for k in other}
     if stage1:
-        newer = model_of(stage1)
-        means = newer.embedding_norm.mean, trainer.model.embedding_norm.mean.cpu()
-        if not torch.allclose(*means, rtol=1e-2, atol=1e-3):  # a checkpoint's are rounded
-            raise ValueError(f"{stage1} reads other captions than the Stage-I {out} began with")
-        try:
-            for network in (trainer.model, trainer.average):
-                network.stage1.load_state_dict(newer.stage1.state_dict())
-        except RuntimeError as error:
-            raise ValueError(
-                f"{stage1} is of another size than the Stage-I that {out} began with"
-            ) from error
-        before["stage1"] = saved["stage1"]
-        trainer.settings["stage1"] = other["stage1"] = stage1
-        earlier = {**saved.get("earlier", {}), "stage1": history(stage1)["stage1"]}
-        trainer.settings["earlier"] = earlier
-        trainer.snapshot()  # before config.json says so: a run that is killed now has exchanged it
+        _exchange_stage1(trainer, stage1)
+        before["stage1"], other["stage1"] = saved["stage1"], stage1
     if other:
         change = {"images": trainer.images, "from": before, "to": other}
         trainer.settings["changes"] = [*extra.get("changes", []), change]
     return trainer
+
+
+def _exchange_stage1(trainer: Trainer, stage1: str) -> None:
+    """Have Stage-II learn upon a Stage-I that was trained further, a run's or a checkpoint's."""
+    newer = model_of(stage1)
+    means = newer.embedding_norm.mean, trainer.model.embedding_norm.mean.cpu()
+    if not torch.allclose(*means, rtol=1e-2, atol=1e-3):  # a checkpoint's are rounded
+        raise ValueError(f"{stage1} reads other captions than the Stage-I {trainer.out} began with")
+    try:
+        for network in (trainer.model, trainer.average):
+            network.stage1.load_state_dict(newer.stage1.state_dict())
+    except RuntimeError as error:
+        raise ValueError(
+            f"{stage1} is of another size than the Stage-I that {trainer.out} began with"
+        ) from error
+    settings = trainer.settings
+    settings["stage1"] = stage1
+    settings["earlier"] = {**settings.get("earlier", {}), "stage1": history(stage1)["stage1"]}
+    trainer.snapshot()  # before config.json says so: a run that is killed now has exchanged it
 
 
 def built_upon(stage1: str, seed: int, **changes) -> StackGAN:

@@ -19,14 +19,17 @@ import sys
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from stackgan import latents
+from stackgan.config import StackGANConfig
+from stackgan.features import FeatureNetwork
 from stackgan.matching import Scorer
 from stackgan.model import CheckpointError
 from stackgan.pipeline import Pipeline
 from train import scores
 from train.colours import subject_of
-from train.columns import FIRST, drawn_columns, real_columns
+from train.columns import FIRST, Column, drawn_columns, real_columns
 from train.data import DataError, PhotoData, has_names
 from train.featureset import (
     NETWORK_TITLES,
@@ -52,11 +55,11 @@ def evaluate(
     *,
     captions: str | Path | None = None,
     samples: int = 2000,
-    scorer: str | Path | None = None,
+    scorer_file: str | Path | None = None,
     features: str = "lite0",
     inception_weights: str | None = None,
     reference: int | None = None,
-    discriminator: str | Path | None = None,
+    discriminator_run: str | Path | None = None,
     seed: int = 0,
     encode=None,
     figure: str | Path | None = None,
@@ -64,9 +67,9 @@ def evaluate(
 ) -> dict:
     """Draw `samples` pictures and measure them; returns what metrics.json holds.
 
-    captions: file whose captions are drawn instead of the validation split's. scorer: file of
+    captions: file whose captions are drawn instead of the validation split's. scorer_file: of
     train.scorer, for R-precision. reference: at most so many training photographs, for a quick try.
-    discriminator: the run of train.stage2 whose discriminator looks for the nearest photographs too.
+    discriminator_run: of train.stage2, whose discriminator looks for the nearest photographs too.
     encode: list of captions → (N, E); the checkpoint's own encoder unless given. figure: where to
     write pictures over their nearest training photographs. report: hears of captions skipped.
     Raises CheckpointError, DataError or ValueError in words for the person who asked.
@@ -81,16 +84,15 @@ def evaluate(
         )
     own = validation_texts(data, samples, seed)
     texts = file_texts(captions, pipeline.encoder, samples, seed, report) if captions else own
-    judge = _fitting_scorer(scorer, config) if scorer else None
+    scorer = _fitting_scorer(scorer_file, config) if scorer_file else None
+    discriminator = load_discriminator(discriminator_run) if discriminator_run else None
     main = load_network(features, inception_weights)
     coarse = Through64(main)
     networks = {main.name: main, coarse.name: coarse}
-    if judge and judge.about["features"] not in networks:
-        networks[judge.about["features"]] = load_network(judge.about["features"])
-
-    critic = load_discriminator(discriminator) if discriminator else None
-    if critic:
-        networks[critic.name] = critic
+    if scorer and scorer.about["features"] not in networks:
+        networks[scorer.about["features"]] = load_network(scorer.about["features"])
+    if discriminator:
+        networks[discriminator.name] = discriminator
 
     order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))
     training = data.train[order][:reference]
@@ -113,30 +115,19 @@ def evaluate(
         drawn = drawn_columns(pipeline, names, {main.name: main}, subject, seed)
         named, asked = {n: c.seen_by(main.name) for n, c in drawn.items()}, names.groups
     found |= scores.class_scores(at_hand, known, data.class_ids[training], seed, named, asked)
-    found["r_precision"] = scores.r_precision(columns, judge)
+    found["r_precision"] = scores.r_precision(columns, scorer)
     found["colour_faithfulness"] = scores.colour(columns, subject)
-    found["memorisation"] = scores.memorisation(at_hand, known)
-    found["memorisation_discriminator"] = entry(
-        {"pictures": missing("no --discriminator: name the run of train.stage2")}
-    )
     searched = [(main, known)]
-    if critic:
-        batches = photos(data, training.tolist())
-        searched.append((critic, torch.cat([critic(batch) for batch in batches])))
-        by_critic = {name: column.seen_by(critic.name) for name, column in columns.items()}
-        nearest = scores.memorisation(by_critic, searched[-1][1])
-        found["memorisation_discriminator"] = {**nearest, "features": "the discriminator's"}
-    spread = diversity(pipeline, texts, main, seed)
+    if discriminator:
+        seen = [discriminator(batch) for batch in photos(data, training.tolist())]
+        searched.append((discriminator, torch.cat(seen)))
+    found |= _memorisation(columns, searched)
+    spread = diversity(pipeline, texts, main, seed) | smoothness(pipeline, texts, main, seed)
     classes = data.class_ids[columns["real"].texts.groups]
     for name in ("diversity_over_z", "diversity_over_epsilon"):
         spread[name]["real"] = scores.class_spread(at_hand["real"], classes)
-    spread |= smoothness(pipeline, texts, main, seed)
     found |= {name: entry(value) for name, value in spread.items()}
-    for name, value in found.items():
-        on_pixels = name == "colour_faithfulness" or name.endswith("_pixels")
-        network = judge.about["features"] if name == "r_precision" and judge else main.name
-        seen_by = "pixels" if on_pixels else NETWORK_TITLES.get(network, network)
-        value.setdefault("features", seen_by)
+    _name_networks(found, main.name, scorer.about["features"] if scorer else main.name)
     if figure:
         drawn = columns["pictures"]
         nearest_figure(torch.cat(drawn.first)[:FIRST], data, training, searched).save(figure)
@@ -144,8 +135,8 @@ def evaluate(
         "checkpoint": str(checkpoint),
         "data": str(data_folder),
         "captions": str(captions or "validation split"),
-        "scorer": str(scorer) if scorer else None,
-        "discriminator": str(discriminator) if discriminator else None,
+        "scorer": str(scorer_file) if scorer_file else None,
+        "discriminator": str(discriminator_run) if discriminator_run else None,
         "samples": samples,
         "training_photographs": len(training),
         "validation_photographs": len(data.validation),
@@ -159,10 +150,40 @@ def evaluate(
     return {"about": about, **found}
 
 
-def _fitting_scorer(path: str | Path, config) -> Scorer:
-    judge = Scorer.load(path)
-    judge.check_encoder(config.encoder, config.embedding_dim, path)
-    return judge
+def _fitting_scorer(path: str | Path, config: StackGANConfig) -> Scorer:
+    """Raises ValueError where it reads another encoder's sentences than the checkpoint."""
+    scorer = Scorer.load(path)
+    scorer.check_encoder(config.encoder, config.embedding_dim, path)
+    return scorer
+
+
+def _memorisation(
+    columns: dict[str, Column], searched: list[tuple[FeatureNetwork, Tensor]]
+) -> dict:
+    """How near pictures are to training photographs, as one or two networks see both.
+
+    searched: each network, and what it makes of the training photographs; the discriminator second.
+    """
+    found = [
+        scores.memorisation({n: c.seen_by(network.name) for n, c in columns.items()}, known)
+        for network, known in searched
+    ]
+    by_discriminator = (
+        {**found[1], "features": "the discriminator's"}
+        if len(found) > 1
+        else entry({"pictures": missing("no --discriminator: name the run of train.stage2")})
+    )
+    return {"memorisation": found[0], "memorisation_discriminator": by_discriminator}
+
+
+def _name_networks(found: dict, main: str, scorer: str) -> None:
+    """Tell of each figure what it was seen with, where it does not yet."""
+    for name, value in found.items():
+        on_pixels = name == "colour_faithfulness" or name.endswith("_pixels")
+        network = scorer if name == "r_precision" else main
+        value.setdefault(
+            "features", "pixels" if on_pixels else NETWORK_TITLES.get(network, network)
+        )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -209,11 +230,11 @@ def main(argv: list[str] | None = None) -> int:
             args.data,
             captions=args.captions,
             samples=args.samples,
-            scorer=args.scorer,
+            scorer_file=args.scorer,
             features=args.features,
             inception_weights=args.inception_weights,
             reference=args.reference,
-            discriminator=args.discriminator,
+            discriminator_run=args.discriminator,
             seed=args.seed,
             figure=args.nearest,
             report=lambda problem: print(f"skipped {problem}", file=sys.stderr),

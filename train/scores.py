@@ -81,18 +81,18 @@ def class_scores(
     return found | {"named_class": entry({**shares, "real": accuracy}, "higher", chance=chance)}
 
 
-def r_precision(columns: dict[str, Column], judge: Scorer | None) -> dict:
-    """How often a picture's own caption ranks first among AMONG by the scorer `judge`."""
-    if judge is None:
+def r_precision(columns: dict[str, Column], scorer: Scorer | None) -> dict:
+    """How often a picture's own caption ranks first among AMONG by the scorer."""
+    if scorer is None:
         return entry({"pictures": missing("no --scorer: train one with python -m train.scorer")})
     # As many for every column: whoever is ranked among fewer comes first more often.
     scores, among = {}, min(AMONG, *(column.texts.distinct for column in columns.values()))
     for name, column in columns.items():
         texts = column.texts
-        own = judge.texts(texts.embeddings)
+        own = scorer.texts(texts.embeddings)
         pool = slice(0, texts.distinct)
         first = metrics.ranks_first(
-            judge.pictures(column.seen_by(judge.about["features"])),
+            scorer.pictures(column.seen_by(scorer.about["features"])),
             own,
             texts.groups,
             own[pool],
