@@ -11,7 +11,7 @@ from stackgan import Pipeline, StackGAN
 from train import average
 from train.data import PhotoData
 from train.ema import measure_statistics
-from train.history import history
+from train.history import history, settings_of
 from train.prepare import prepare
 from train.recipes import Recipe
 from train.stage2 import Stage2
@@ -82,6 +82,13 @@ def test_a_mean_is_shipped_like_a_run(stage2_run, later2, tmp_path, monkeypatch)
     assert (tmp_path / "shipped" / "README.md").read_text().count("train.average") == 1
     pipeline = Pipeline.from_pretrained(tmp_path / "shipped", encoder=fake_encoder)
     assert pipeline.generate("a red flower").images.any()
+    # What was shipped tells how to measure it: either half of a mean may be a checkpoint.
+    settings, told = run_settings(later2), settings_of(tmp_path / "shipped")
+    assert told["recipe"] == settings["recipe"]
+    alone = averaged(tmp_path / "shipped", stage2_run, tmp_path / "alone", "--share", "0")
+    for name, value in StackGAN.from_pretrained(tmp_path / "shipped").named_buffers():
+        held = alone.get_buffer(name)
+        assert held.float().sub(value).norm() <= 0.1 * value.float().norm() + 1e-6, name
     # And once more, out of what was shipped, onto itself: with other scores, say.
     shipped = commands_of(tmp_path / "shipped", tmp_path / "shipped", monkeypatch)
     assert shipped[-1] == last
@@ -98,7 +105,8 @@ def test_a_run_of_stage1_takes_that_of_two_stages(stage1_run, stage2_run, later1
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"--run": "{checkpoint}"}, "is no folder of train.stage1 or train.stage2"),
+        ({"--run": "{checkpoint}"}, "does not tell how it was trained"),
+        ({"--run": "{nowhere}"}, "no checkpoint"),
         ({"--with": "{sketches}"}, "not there"),
         ({"--with": "{wide}"}, "there"),
         ({"--share": "1.5"}, "--share 1.5"),

@@ -1,11 +1,11 @@
-"""The mean of two trainings' weights: a run's, and a checkpoint's that it was begun with.
+"""The mean of two trainings' weights: of a run and what it was begun with, or of a run earlier and later.
 
     python -m train.average --run runs/mine-stage2 --with checkpoints/flowers --out runs/mine-average
 
 A run that was begun with trained networks gains something new and forgets something old. Weights of
 both lie in one valley of the loss, so that a network between them draws whole pictures, and has
 much of either (Wortsman et al. 2022, *Robust fine-tuning of zero-shot models*; networks that were
-trained apart have no such mean). What it writes is a checkpoint, for `train.evaluate --checkpoint`
+trained apart have no such mean). Either may be a run or a checkpoint. What it writes is a checkpoint, for `train.evaluate --checkpoint`
 to judge and `train.export --run` to ship.
 """
 
@@ -23,11 +23,12 @@ from stackgan.model import WEIGHTS, CheckpointError, StackGAN
 from train.data import DataError, PhotoData
 from train.ema import measure_statistics
 from train.files import save_model
-from train.history import history, write_history
+from train.history import history, settings_of, write_history
+from train.machine import choose_precision
 from train.recipes import Recipe
 from train.stage1 import Stage1
 from train.stage2 import Stage2
-from train.state import model_of, run_settings
+from train.state import model_of
 
 
 def average(
@@ -40,9 +41,10 @@ def average(
 ) -> None:
     """Write `out`/config.json, model.safetensors and training.json.
 
-    run: a folder of train.stage1 or train.stage2. other: a run or checkpoint of the same networks;
-    one of two stages gives a run of Stage-I its own. share: how much of `other`, 0 to 1. data: where
-    the run's photographs lie now, on which BatchNorm's statistics are measured.
+    run: a folder of train.stage1 or train.stage2, or a checkpoint that knows how it was trained.
+    other: one of the same networks; one of two stages gives a run of Stage-I its own. share: how much
+    of `other`, 0 to 1. data: where the run's photographs lie now, on which BatchNorm's statistics are
+    measured.
     Raises CheckpointError, DataError or ValueError in words for the person who asked.
     """
     run, out = Path(run), Path(out)
@@ -53,11 +55,13 @@ def average(
     for file in (WEIGHTS, "state.pt"):
         if (out / file).exists():
             raise ValueError(f"{out} holds {file} already: name another --out")
-    settings, trained = run_settings(run), history(run)
+    settings, trained = settings_of(run), history(run)
     model = model_of(run)
     mix(model, model_of(other), share)
     recipe = Recipe(**settings["recipe"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = settings["precision"]
+    precision = choose_precision(device) if precision == "auto" else precision
     model.to(device, memory_format=torch.channels_last)
     # Stage-II's statistics are of what it makes of Stage-I's sketches, so they come last.
     stages = (
@@ -77,7 +81,7 @@ def average(
             stage,
             photos,
             seed=settings["seed"],
-            precision=settings["precision"],
+            precision=precision,
             processes=settings["processes"] if stage.recipe is recipe else 1,
         )
     command = (
@@ -113,9 +117,14 @@ def mix(model: StackGAN, other: StackGAN, share: float) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     p = argparse.ArgumentParser(prog="python -m train.average", description=__doc__.split("\n")[0])
-    p.add_argument("--run", required=True, help="folder of train.stage2 (or train.stage1)")
     p.add_argument(
-        "--with", required=True, dest="other", help="run or checkpoint that it was begun with"
+        "--run", required=True, help="run of train.stage2 or train.stage1, or a checkpoint"
+    )
+    p.add_argument(
+        "--with",
+        required=True,
+        dest="other",
+        help="run or checkpoint of the same networks: what it was begun with, or itself earlier",
     )
     p.add_argument("--out", required=True, help="checkpoint folder to write")
     p.add_argument("--share", type=float, default=0.5, help="of --with in the mean, 0 to 1 (0.5)")

@@ -9,7 +9,7 @@ from textwrap import fill
 
 from stackgan.model import StackGAN
 from train.data import DataError
-from train.history import History
+from train.history import History, last_told
 from train.report import ROWS, cell
 
 SAMPLES = 32  # pictures in the grid
@@ -39,11 +39,6 @@ Apache-2.0."""
 OWN_TERMS = """\
 To be told here by who publishes the weights: whose photographs they learned from, and on what terms
 they may be used. No photograph is among these files; the code is Apache-2.0."""
-
-
-def _learned_names(run: dict) -> bool:
-    shares = re.findall(r"--name-share (\S+)", "\n".join(run["commands"]))
-    return bool(shares) and float(shares[-1]) > 0
 
 
 def _ancestors(commands: str) -> list[str]:
@@ -112,7 +107,7 @@ def model_card(
     measured = scores_section(metrics, unseen) if metrics else ""
     by_name = (
         "It was taught the names of its classes; others it has never heard."
-        if trained["stage1"] and _learned_names(trained["stage1"][-1])
+        if trained["stage1"] and float(last_told(trained["stage1"][-1], "name_share") or 0)
         else "Names of species mostly do not work either: captions do not mention them."
     )
     parameters = sum(p.numel() for p in model.parameters()) / 1e6

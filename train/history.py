@@ -7,14 +7,15 @@ below it; a checkpoint keeps everything in training.json. So nobody needs the fo
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import re
+from dataclasses import asdict, replace
 from pathlib import Path
 from shlex import quote
 
 from stackgan.config import SIZES
 from stackgan.model import TRAINING, CheckpointError, StackGAN
 from train.files import write_atomically
-from train.recipes import RECIPES, Recipe, size_options
+from train.recipes import RECIPE_OPTIONS, RECIPES, Recipe, size_options
 from train.state import load_state, run_settings
 
 STAGES = ("stage1", "stage2")
@@ -62,6 +63,42 @@ def of_run(run: Path) -> History:
         raise CheckpointError(
             f"{run} is no folder of train.stage1 or train.stage2: {error}"
         ) from error
+
+
+def settings_of(source: str | Path) -> dict:
+    """What a run is made of: see run_settings. Of a checkpoint, what its history tells of its last run.
+
+    Raises CheckpointError when a checkpoint does not tell.
+    """
+    if (Path(source) / "state.pt").exists():
+        return run_settings(source)
+    trained = history(source)
+    stage = "stage2" if trained["stage2"] else "stage1"
+    if not trained[stage]:
+        raise CheckpointError(f"{source} does not tell how it was trained")
+    last = trained[stage][-1]
+    base = RECIPES[last_told(last, "recipe") or "base", int(stage[-1])]
+    told = {name: last_told(last, name) for name in RECIPE_OPTIONS}
+    options = {
+        name: text == "true" if kind is bool else kind(text)
+        for name, kind in RECIPE_OPTIONS.items()
+        if (text := told[name]) is not None
+    }
+    return {
+        "stage": stage,
+        "recipe": asdict(replace(base, **options)),
+        "seed": 0,
+        "data": last["data"],
+        "train_photos": last["train_photos"],
+        "precision": "auto",
+        "processes": 1,
+    }
+
+
+def last_told(run: dict, option: str) -> str | None:
+    """The value that a run's commands gave an option last; None where they gave it none."""
+    found = re.findall(rf"--{option.replace('_', '-')} (\S+)", "\n".join(run["commands"]))
+    return found[-1] if found else None
 
 
 def write_history(trained: History, checkpoint: Path) -> None:
