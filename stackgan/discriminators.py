@@ -110,7 +110,7 @@ class FeatureDiscriminator(nn.Module):
         self,
         config: StackGANConfig,
         resolution: int,
-        features: FeaturePyramid,
+        pyramid: FeaturePyramid,
         view: int = 128,
         channels: int = 64,
         growth: int = 2,
@@ -120,12 +120,12 @@ class FeatureDiscriminator(nn.Module):
         self.view = view
         self.crops = resolution > view
         # Not a registered submodule: its weights come from its own package, not from our state.
-        self._features = [features]
+        self._frozen_pyramid = [pyramid]
         generator = torch.Generator().manual_seed(seed)
-        widths = [channels * growth**i for i in range(len(features.channels))]
+        widths = [channels * growth**i for i in range(len(pyramid.channels))]
         self.mix_channels = nn.ModuleList(
             _frozen_conv(c, width, 1, generator)
-            for c, width in zip(features.channels, widths, strict=True)
+            for c, width in zip(pyramid.channels, widths, strict=True)
         )
         self.mix_scales = nn.ModuleList(_frozen_conv(w, w, 3, generator) for w in widths)
         # From a deeper map's channels to those of the map that it is added to.
@@ -134,7 +134,7 @@ class FeatureDiscriminator(nn.Module):
             for width, deep in pairwise(widths)
         )
         # The maps' deviations on photographs; see `calibrate`.
-        self.register_buffer("map_scale", torch.ones(len(features.channels)))
+        self.register_buffer("map_scale", torch.ones(len(pyramid.channels)))
         sizes = [view // stride for stride in (4, 8, 16, 32)]
         text = (config.embedding_dim, config.discriminator_text_dim)
         self.heads = nn.ModuleList(
@@ -152,7 +152,7 @@ class FeatureDiscriminator(nn.Module):
         Shallow maps vary six times as much as deep ones; dividing by this keeps the heads of fine
         texture from drowning those that see whole objects.
         """
-        maps = self._features[0].maps(_resize(photos, self.view))
+        maps = self._frozen_pyramid[0].maps(_resize(photos, self.view))
         self.map_scale.copy_(torch.stack([m.float().std() for m in maps]))
 
     def encode(self, images: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
@@ -196,7 +196,7 @@ class FeatureDiscriminator(nn.Module):
         return self.score(self.encode(images), embeddings)
 
     def _pyramid(self, view: Tensor) -> list[Tensor]:
-        maps = self._features[0].maps(view)
+        maps = self._frozen_pyramid[0].maps(view)
         mixed, above = [], None
         for i in reversed(range(len(maps))):
             x = self.mix_channels[i](maps[i] / self.map_scale[i])

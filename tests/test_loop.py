@@ -6,7 +6,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +19,6 @@ from stackgan import Pipeline, StackGAN
 from train import stage1, stage2
 from train.ema import ema_update
 from train.files import save_model, write_atomically
-from train.loop import Trainer
 from train.recipes import Recipe
 
 
@@ -144,8 +142,8 @@ def test_the_average_has_batchnorm_statistics_of_its_own(arrays, stage1_run, tmp
 def test_ema_forgets_sooner_in_the_beginning():
     recipe = Recipe(batch=10, ema_half_life=100, ema_ramp=0.5)
     for images, half_life in ((40, 20), (200, 100), (10_000, 100)):
-        run = SimpleNamespace(recipe=recipe, images=images)
-        assert Trainer._decay(run) == pytest.approx(0.5 ** (10 / half_life))
+        assert recipe.ema_decay(images) == pytest.approx(0.5 ** (10 / half_life))
+    assert Recipe().ema_decay(100) == 0
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ class Drawn(NamedTuple):
     embeddings: Tensor  # (N, E), standardised: what each was drawn from
     mu: Tensor  # (N, N_g)
     log_variance: Tensor  # (N, N_g)
-    distance: Tensor  # scalar: further terms of G's loss, already weighted
+    other_terms: Tensor  # scalar: further terms of G's loss, already weighted
 
 
 class Stage(Protocol):
@@ -186,7 +186,7 @@ class Trainer:
                 if self.model.config.conditioning_augmentation
                 else adversarial.new_zeros(())
             )
-            g_loss = weight * adversarial + recipe.kl_weight * kl + drawn.distance
+            g_loss = weight * adversarial + recipe.kl_weight * kl + drawn.other_terms
         # Outside of autocast, which would round to bf16 the gradients of terms that are in float32.
         if learns:
             self._learn(self.generator, self.g_optimizer, g_loss)
@@ -194,12 +194,12 @@ class Trainer:
         self.step += 1
         self.images += recipe.batch
         if learns:
-            ema_update(self.average, self.model, self._decay())
+            ema_update(self.average, self.model, recipe.ema_decay(self.images))
         self.stats.note(
             d_loss=d_loss,
             g_loss=adversarial,
             kl=kl,
-            distance=drawn.distance,
+            distance=drawn.other_terms,
             real=_mean_logit(real),
             mismatched=_mean_logit(wrong),
             fake=_mean_logit(fake),
@@ -225,13 +225,6 @@ class Trainer:
 
     def _autocast(self):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
-
-    def _decay(self) -> float:
-        if not self.recipe.ema_half_life:
-            return 0.0
-        # Early on the average must not remember the random start.
-        half_life = min(self.recipe.ema_half_life, self.recipe.ema_ramp * self.images)
-        return 0.5 ** (self.recipe.batch / half_life)
 
     def _make_discriminator(self, config: StackGANConfig, features: nn.Module | None) -> nn.Module:
         resolution = self.stage.resolution

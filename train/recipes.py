@@ -94,6 +94,14 @@ class Recipe:
             min(1.0, max(0.0, (images - self.warm_up) / max(self.ramp, 1))) if self.warm_up else 1.0
         )
 
+    def ema_decay(self, images: int) -> float:
+        """What a step leaves of the averaged weights, after so many images; 0 without an average."""
+        if not self.ema_half_life:
+            return 0.0
+        # Early on the average must not remember the random start.
+        half_life = min(self.ema_half_life, self.ema_ramp * images)
+        return 0.5 ** (self.batch / half_life)
+
     def rate(self, epoch: float) -> float:
         """The learning rate in force at an epoch."""
         halvings = int(epoch / self.halve_every) if self.halve_every else 0

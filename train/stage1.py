@@ -57,12 +57,12 @@ class Stage1:
             embeddings = torch.cat([embeddings[:-pairs], embeddings[:pairs]])
             epsilon = torch.cat([epsilon[:-pairs], epsilon[:pairs]])
         drawing = model.stage1(embeddings, z, epsilon)
-        distance = torch.zeros((), device=device)
+        penalty = torch.zeros((), device=device)
         if pairs:
             first, second = drawing.pictures[:pairs], drawing.pictures[-pairs:]
             alike = mode_seeking(first, second, z[:pairs], z[-pairs:])
-            distance = self.recipe.diversity_weight * alike
-        return Drawn(drawing.pictures, embeddings, drawing.mu, drawing.log_variance, distance)
+            penalty = self.recipe.diversity_weight * alike
+        return Drawn(drawing.pictures, embeddings, drawing.mu, drawing.log_variance, penalty)
 
     def samples(self, model: StackGAN, embeddings: Tensor, seeds: list[int]):
         """The sketches of `seeds`, eight a row."""
