@@ -208,9 +208,9 @@ def scores_section(found: dict, unseen: str) -> str:
 ## Scores
 
 {about["samples"]:,} pictures of captions of {unseen}, in {about["features"]} features,
-each with its 95 % interval, beside what real photographs reach, and the same through 64×64. These
-were kept out of training: where a score counts likeness to the training photographs, or its judge
-learned from them, drawn pictures may come out ahead of real ones.
+each with its 95 % interval, beside what real photographs reach, and the same through 64×64. The
+photographs were kept out of training: where a score counts likeness to those that were not, or its
+judge learned from them, drawn pictures may come out ahead of real ones.
 By `train.evaluate`; never to be set beside published figures, which were made with Inception-v3.
 
 | | {finest} | Stage-I, enlarged | real photographs | real through 64² | pictures |
