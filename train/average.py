@@ -1,12 +1,12 @@
-"""The mean of two trainings' weights: of a run and what it was begun with, or of a run earlier and later.
+"""The mean of two trainings' weights: a run's, and those that it was begun with.
 
     python -m train.average --run runs/mine-stage2 --with checkpoints/flowers --out runs/mine-average
 
 A run that was begun with trained networks gains something new and forgets something old. Weights of
 both lie in one valley of the loss, so that a network between them draws whole pictures, and has
 much of either (Wortsman et al. 2022, *Robust fine-tuning of zero-shot models*; networks that were
-trained apart have no such mean). Either may be a run or a checkpoint. What it writes is a checkpoint, for `train.evaluate --checkpoint`
-to judge and `train.export --run` to ship.
+trained apart have no such mean). Each may be a run or a checkpoint. What it writes is a checkpoint,
+for `train.evaluate --checkpoint` to judge and `train.export --run` to ship.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def main(argv: list[str] | None = None) -> int:
         "--with",
         required=True,
         dest="other",
-        help="run or checkpoint of the same networks: what it was begun with, or itself earlier",
+        help="run or checkpoint that it was begun with",
     )
     p.add_argument("--out", required=True, help="checkpoint folder to write")
     p.add_argument("--share", type=float, default=0.5, help="of --with in the mean, 0 to 1 (0.5)")
