@@ -45,7 +45,8 @@ class Matcher:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor, embeddings: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) in [−1, 1], embeddings (N, E) as the encoder gives them → (N,) in [−1, 1]."""
+        """Pictures (N, 3, H, W) and embeddings (N, E), as the encoder gives them, → (N,); all in [−1, 1] but
+        the embeddings."""
         pictures = self.scorer.pictures(self.network(brought_to_size(images)))  # (N, 128)
         return (pictures * self.scorer.texts(embeddings)).sum(1)
 

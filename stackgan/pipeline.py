@@ -172,8 +172,8 @@ class Pipeline:
 
         One caption goes with any number of seeds and one seed with any number of captions;
         otherwise they pair off. `seeds=None` draws a fresh one for each caption. `epsilon_seeds`
-        redraw ε of Conditioning Augmentation; None, or a None among them, holds it at 0: ĉ = μ. `truncation`
-        scales z, 0 to 1.5. Raises ValueError in words for the person who typed.
+        redraw ε of Conditioning Augmentation; None, or a None among them, holds it at 0: ĉ = μ.
+        `truncation` scales z, 0 to 1.5. Raises ValueError in words for the person who typed.
         """
         captions = [captions] if isinstance(captions, str | None) else list(captions)
         captions = [clean_caption(caption) for caption in captions]

@@ -25,7 +25,8 @@ CAPTIONS = (
 )
 
 WEAK = {
-    "birds": "White birds are the weakest: about every second one is a pale shape without a head.\n",
+    "birds": "White birds and those on water or in flight are the weakest: about every second one is a "
+    "shape without a head.\n",
 }
 BASE = (
     "The recipe `base` trains against a discriminator over frozen EfficientNet-Lite1 features, "

@@ -47,7 +47,8 @@ def export(
     run: a folder of train.stage2, or of train.stage1 for a checkpoint that only sketches; or a
     checkpoint that knows how it was trained, such as train.average writes. scorer:
     a file of train.scorer, shipped as scorer.safetensors. metrics: a file of train.evaluate, whose
-    figures go into the card. data: where the run's photographs lie now. encode: list of names of classes → (N, E); the data's own encoder
+    figures go into the card. data: where the run's photographs lie now.
+    encode: list of names of classes → (N, E); the data's own encoder
     unless given. Raises CheckpointError, DataError or ValueError when one of them cannot be read.
     """
     run, out = Path(run), Path(out)

@@ -74,7 +74,8 @@ def shown(tab: str, values: dict, drawn: Drawing, before: Drawing | None) -> Sho
 def held(tab: str, values: Callable[[dict], dict], drawn: Drawing, index: int) -> Held:
     """One picture large, its noise held and alone: a result of its own, for links and history.
 
-    values: settings of a picture → those of the tab's controls that draw it alone. Raises ValueError while more is to come, which would take its place, and when its file is gone.
+    values: settings of a picture → those of the tab's controls that draw it alone. Raises ValueError
+    while more is to come, which would take its place, and when its file is gone.
     """
     if not drawn.done or index >= len(drawn.files):
         raise ValueError("these are still being drawn: pick one when all are there")
