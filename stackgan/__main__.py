@@ -34,6 +34,9 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except (RuntimeError, MemoryError) as error:  # a device that is not there, or is full
+        print(f"error: {first_line(error)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
 

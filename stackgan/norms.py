@@ -152,12 +152,13 @@ class SpectralNorm(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         learns = self.training and weight.requires_grad
-        with torch.no_grad():
+        kind = weight.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+        # CUDA's autocast, unlike the CPU's, would take these products in bf16.
+        with torch.no_grad(), torch.autocast(kind, enabled=False):
             left, right, sigma = _singular(weight, self.u, iterate=learns)
             if learns:
                 self.u.copy_(left)
-        kind = weight.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
         return _Normalized.apply(weight, left, right, sigma, dtype)
 
 

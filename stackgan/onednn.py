@@ -7,6 +7,7 @@ Here and nowhere else, because torch promises nothing about these operators: who
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -21,16 +22,26 @@ def is_available(dtype: torch.dtype = torch.float32) -> bool:
     if not torch.backends.mkldnn.is_available():
         return False
     try:
-        shapes = (1, 2, 4, 4), (2, 2, 3, 3), (2,)
-        x, weight, bias = (torch.ones(shape, dtype=dtype) for shape in shapes)
-        convolved = convolution(x, pack(weight, 1, 1), bias, 1, 1)
-        rows, matrix = x.flatten(0, 2), weight.flatten(1)[:, :4].contiguous()
-        multiplied = linear(rows, pack_linear(matrix), bias)
-        return torch.equal(convolved, F.conv2d(x, weight, bias, 1, 1)) and torch.equal(
-            multiplied, F.linear(rows, matrix, bias)
-        )
-    except (RuntimeError, AttributeError):
+        return all(torch.equal(found, right) for found, right in _pairs(dtype))
+    except (RuntimeError, AttributeError, TypeError):
         return False
+
+
+def _pairs(dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
+    """What each operation below gives for small whole numbers, beside what torch's own gives."""
+    shapes = (1, 2, 4, 4), (2, 2, 3, 3), (2, 2, 4, 4), (2,)
+    x, weight, kernel, bias = (torch.ones(shape, dtype=dtype) for shape in shapes)
+    x = x.contiguous(memory_format=torch.channels_last)  # as all maps are
+    packed, right = pack(weight, 1, 1), F.conv2d(x, weight, bias, 1, 1)
+    yield convolution(x, packed, bias, 1, 1), right
+    limited = convolution(x, packed, bias, 1, 1, act="hardtanh", limits=(0.0, 6.0))
+    yield limited, right.clamp(0, 6)
+    added = torch.full_like(right, -16.0)
+    yield convolution(x, packed, bias, 1, 1, act="relu", added=added), (right - 16).relu()
+    enlarged = transposed_convolution(x, pack_transposed(kernel, 1, 2), bias, 1, 2, "relu")
+    yield enlarged, F.conv_transpose2d(x, kernel, bias, 2, 1)
+    rows, matrix = x.flatten(0, 2).contiguous(), weight.flatten(1)[:, :4].contiguous()
+    yield linear(rows, pack_linear(matrix), bias), F.linear(rows, matrix, bias)
 
 
 def pack(weight: Tensor, padding: int, stride: int, groups: int = 1) -> Tensor:

@@ -30,7 +30,7 @@ def errors_in_words() -> Iterator[None]:
     except ValueError as error:
         message = html.escape(str(error), quote=False)  # Gradio shows messages as HTML
         raise gr.Error(message[:1].upper() + message[1:], print_exception=False) from error
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, MemoryError) as error:
         reason = html.escape(getattr(error, "strerror", None) or first_line(error), quote=False)
         raise gr.Error(f"The server could not finish this: {reason}. Try again later") from error
 

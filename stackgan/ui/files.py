@@ -24,21 +24,21 @@ CHECK_SECONDS = 10 * 60
 # Gradio removes a file at that age in one of its rounds, and its name from its list; what is left
 # after the next round, no one else removes.
 _LEFT_SECONDS = KEEP_SECONDS + 2 * CHECK_SECONDS
-MAX_BYTES = 2 * 2**30  # of all answers' files; one's are some 2 MB, and 8 MB at most
+MAX_BYTES = 2 * 2**30  # of all answers' files; one's are some 2 MB, and 15 MB at most
 ROUND_SECONDS = 30  # between two looks at all files, of which a busy hour leaves ten thousand
-_PREFIX = "stackgan-"
+_ANSWERS = "stackgan-answers"  # in Gradio's folder, where there may be others' files as well
 _last_round = 0.0
 
 
 def new_folder() -> Path:
     """An empty folder for one answer, where Gradio serves files from."""
     global _last_round
-    root = Path(get_upload_folder())
+    root = Path(get_upload_folder()) / _ANSWERS
     root.mkdir(parents=True, exist_ok=True)
     if time.monotonic() - _last_round >= ROUND_SECONDS:
         _last_round = time.monotonic()
         _remove_old_folders(root)
-    return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
+    return Path(tempfile.mkdtemp(dir=root))
 
 
 def _remove_old_folders(root: Path) -> None:
@@ -48,8 +48,8 @@ def _remove_old_folders(root: Path) -> None:
     left half-way, nor folders.
     """
     found = []
-    for folder in root.glob(f"{_PREFIX}*"):
-        with suppress(FileNotFoundError):  # another process was quicker
+    for folder in root.iterdir():
+        with suppress(OSError):  # another process was quicker, or it is no folder
             size = sum(file.stat().st_size for file in folder.iterdir())
             found.append((folder.stat().st_mtime, size, folder))
     total = 0

@@ -67,7 +67,8 @@ def test_an_answer_is_one_folder_and_a_slider_s_way_none(tab, tmp_path, monkeypa
     *_, last = tab.draw(*controls())
     for x in (0.1, 0.2, 0.3):
         tab.move(*controls(x=x))
-    [folder] = tmp_path.iterdir()
+    [answers] = tmp_path.iterdir()
+    [folder] = answers.iterdir()
     assert len(list(folder.iterdir())) == 2 + len(MAP) + len(EPSILONS)
     assert {Path(path).parent for path, _ in last[ROW]} == {folder}
 

@@ -164,6 +164,18 @@ def test_old_folders_are_removed_when_new_ones_are_made(upload_folder, monkeypat
     assert not old.exists()
 
 
+def test_only_answers_are_cleared_away(upload_folder, monkeypatch):
+    """Whoever sets GRADIO_TEMP_DIR may have files of their own there."""
+    monkeypatch.setattr(files, "ROUND_SECONDS", 0)
+    own = upload_folder / "stackgan-runs"
+    own.mkdir()
+    aged(own, 9 * 3600)
+    (upload_folder / "stackgan-notes.txt").write_text("mine")
+    (files.new_folder().parent / "stray.txt").write_text("no folder")
+    assert files.new_folder().is_dir()
+    assert own.is_dir()
+
+
 def test_the_oldest_folders_give_way_when_their_files_are_too_large(upload_folder, monkeypatch):
     monkeypatch.setattr(files, "ROUND_SECONDS", 0)
     monkeypatch.setattr(files, "MAX_BYTES", 2500)
