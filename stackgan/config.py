@@ -70,7 +70,7 @@ class StackGANConfig:
         return {128: 2, 256: 4}[self.resolution]
 
     def stage1_alone(self) -> StackGANConfig:
-        """The same Stage-I at 64×64 with nothing after it: what `train.stage1` trains."""
+        """The same Stage-I, at the side that it has, with nothing after it: what `train.stage1` trains."""
         return replace(self, stages=1, resolution=self.sketch_resolution)
 
 

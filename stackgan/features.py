@@ -39,7 +39,7 @@ class FeatureNetwork:
         network: Callable[[Tensor], Tensor],
         dim: int,
         input_size: int | None,
-        device: str = "cpu",
+        device: torch.device | str = "cpu",
     ):
         """`network`: on `device`, in eval mode. `input_size`: side it wants, in [−1, 1]; None: it
         takes uint8 of any side.
@@ -58,17 +58,17 @@ class FeatureNetwork:
         return self.network(resized).float().cpu()
 
 
-def load_lite(name: str) -> FeatureNetwork:
-    """EfficientNet-Lite by its name, on CUDA where there is one.
+def load_lite(name: str, device: torch.device | str | None = None) -> FeatureNetwork:
+    """EfficientNet-Lite by its name, on CUDA where there is one unless another device is given.
 
     On a CPU OpenVINO runs it where that is installed: about twice as fast, and the features
     differ by rounding alone. Raises ModuleNotFoundError with the missing package's name, and
     ValueError for another name.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     lite = EfficientNetLite(name)
     dim, network = lite.classifier.in_features, lite
-    if device == "cpu" and importlib.util.find_spec("openvino"):
+    if device.type == "cpu" and importlib.util.find_spec("openvino"):
         try:
             from stackgan.runtime.openvino_features import OpenVINOLite  # only where it is wanted
 

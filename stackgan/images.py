@@ -71,11 +71,11 @@ def shrink(images: Tensor, side: int) -> Tensor:
     return shrunk.permute(0, 2, 3, 1).reshape(n, side, side, channels).permute(0, 3, 1, 2)
 
 
-def grid(images: Tensor, columns: int, padding: int = 2) -> Image.Image:
+def grid(images: Tensor, columns: int) -> Image.Image:
     """(N, 3, H, W) in [−1, 1] → one picture of rows of `columns`, white between them."""
     from torchvision.utils import make_grid  # two seconds to import, which the page starts without
 
-    return to_pictures(make_grid(images.float(), columns, padding, pad_value=1.0)[None])[0]
+    return to_pictures(make_grid(images.float(), columns, pad_value=1.0)[None])[0]
 
 
 def stages_grid(sketches: Tensor, images: Tensor, columns: int = 8) -> Image.Image:

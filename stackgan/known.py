@@ -57,7 +57,7 @@ class KnownCaptions:
     def embedding_dim(self) -> int:
         return self._unit.shape[1]
 
-    def nearest(self, embeddings: Tensor, count: int = 5) -> list[list[tuple[str, float]]]:
+    def nearest(self, embeddings: Tensor, count: int) -> list[list[tuple[str, float]]]:
         """Embeddings (N, E) → for each the `count` nearest captions and their cosines, best first."""
         among = self._cosines(embeddings)[:, : len(self.captions)]
         best = among.topk(min(count, len(self.captions)), dim=1)

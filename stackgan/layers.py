@@ -10,7 +10,7 @@ from stackgan.norms import NarrowBatchNorm2d
 
 
 def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """3×3 convolution that keeps the size; no bias, because BatchNorm follows."""
+    """3×3 convolution that keeps the size, without a bias: BatchNorm follows, but for the pictures' own layers."""
     return nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
 
 

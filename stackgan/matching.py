@@ -33,15 +33,19 @@ class Matcher:
         self.scorer, self.network = scorer, network
 
     @classmethod
-    def load(cls, path: str | Path, config: StackGANConfig) -> Matcher:
+    def load(
+        cls, path: str | Path, config: StackGANConfig, device: torch.device | str | None = None
+    ) -> Matcher:
         """The scorer of a file and its feature network, for a checkpoint with that config.
+
+        `device`: of the feature network, as `load_lite` takes it.
 
         Raises ValueError when the file is damaged or reads another encoder's sentences, and
         ModuleNotFoundError when the network's packages are missing.
         """
         scorer = Scorer.load(path)
         scorer.check_encoder(config.encoder, config.embedding_dim, path)
-        return cls(scorer, load_lite(scorer.about["features"]))
+        return cls(scorer, load_lite(scorer.about["features"], device))
 
     @torch.inference_mode()
     def __call__(self, images: Tensor, embeddings: Tensor) -> Tensor:

@@ -87,7 +87,7 @@ class Pipeline:
         self.config = model.config
         self.name = name
         self._companions = model.companions
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.encoder = encoder or load_encoder(self.config.encoder, self.config.embedding_dim)
         self._embedding_norm = model.embedding_norm
         self._readers = [
@@ -95,7 +95,7 @@ class Pipeline:
             for stage in (model.stage1, model.stage2)
             if stage is not None and stage.conditioning is not None
         ]
-        self.engine = load_engine(model, engine, device)
+        self.engine = load_engine(model, engine, self.device)
 
     @classmethod
     def from_pretrained(
@@ -153,10 +153,10 @@ class Pipeline:
 
     @cached_property
     def _matcher(self) -> Matcher:
-        return Matcher.load(self._companions[SCORER], self.config)
+        return Matcher.load(self._companions[SCORER], self.config, self.device)
 
     def warm(self) -> None:
-        """Load what is loaded on first use, in the background."""
+        """Load the sentence encoder, otherwise loaded at the first sentence, in the background."""
         if isinstance(self.encoder, SentenceEncoder):
             self.encoder.warm()
 

@@ -29,7 +29,7 @@ def test_nearest_captions_come_best_first(known):
     assert second[0] == ("a red flower", pytest.approx(1.0))
     assert first[0][1] > first[1][1]
     assert len(known.nearest(sentence, count=50)[0]) == 3, "names of classes are no captions"
-    assert known.nearest(sentence[:0]) == []
+    assert known.nearest(sentence[:0], count=1) == []
 
 
 def test_far_is_what_neither_a_caption_nor_a_name_comes_near(known):

@@ -39,7 +39,9 @@ def pipeline(tiny_model, tmp_path, monkeypatch):
     """A checkpoint that brings the scorer, its feature network replaced by mean colours."""
     tiny_model.save_pretrained(tmp_path / "flowers")
     colour_scorer().save(tmp_path / "flowers" / SCORER)
-    monkeypatch.setattr(matching, "load_lite", lambda name: FeatureNetwork(name, Colours(), 3, 32))
+    monkeypatch.setattr(
+        matching, "load_lite", lambda name, device: FeatureNetwork(name, Colours(), 3, 32, device)
+    )
     monkeypatch.setattr("stackgan.pipeline.lite_is_installed", lambda name: True)
     return Pipeline.from_pretrained(tmp_path / "flowers", encoder=fake_encoder, engine="plain")
 

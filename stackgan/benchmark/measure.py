@@ -6,7 +6,6 @@ import importlib.metadata
 import itertools
 import os
 import platform
-import resource
 import statistics
 import sys
 import time
@@ -144,7 +143,6 @@ def machine() -> dict:
     if cpuinfo.exists():
         lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
         name = lines[0].partition(":")[2].strip() if lines else name
-    load = os.getloadavg()[0]
     return {
         "cpu": name,
         "threads": torch.get_num_threads(),
@@ -153,7 +151,8 @@ def machine() -> dict:
         "openvino": importlib.metadata.version("openvino")
         if "openvino" in available_engines()
         else None,
-        "load_average": load,  # above 0, something else was running when this began
+        # Above 0, something else was running when this began; Windows does not tell.
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     }
 
 
@@ -184,6 +183,11 @@ def quantile(values: list[float], share: float) -> float:
     return torch.tensor(values, dtype=torch.float64).quantile(share).item()
 
 
-def peak_memory_mib() -> float:
+def peak_memory_mib() -> float | None:
+    """Of this process so far; None where the system does not tell."""
+    try:
+        import resource  # not on Windows
+    except ModuleNotFoundError:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)

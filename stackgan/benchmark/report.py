@@ -19,7 +19,8 @@ def table(result: dict) -> str:
     found = result["machine"]
     lines = [
         f"{found['cpu']}, {found['threads']} threads, torch {found['torch']}, "
-        f"openvino {found['openvino'] or 'absent'}, load average {found['load_average']:.1f}",
+        f"openvino {found['openvino'] or 'absent'}, load average "
+        + _or_unknown(found["load_average"], ".1f"),
         "peaks, GFLOP/s: " + ", ".join(f"{k.replace('_', ' ')} {v:.0f}" for k, v in peak.items()),
         f"{unit:.2f} GFLOP a picture, both stages, as the plain network counts them",
         "",
@@ -39,13 +40,14 @@ def table(result: dict) -> str:
         f"caption: {text['fresh_ms']:.1f} ms through the encoder, {text['cached_ms']:.2f} ms cached "
         "(cached in the runs above)",
         f"strip of {strip['frames']} frames, {strip['engine']}: {strip['median_ms'] / 1e3:.2f} s",
-        f"peak memory of this process: {result['peak_memory_mib']:.0f} MiB",
+        f"peak memory of this process: {_or_unknown(result['peak_memory_mib'], '.0f')} MiB",
     ]
     for name, cold in result.get("cold_start", {}).items():
         lines.append(
             f"cold start, {name}: {cold['total_s']:.1f} s to the first picture (import "
             f"{cold['import_s']:.1f}, model {cold['model_s']:.1f}, encoder {cold['encoder_s']:.1f}, "
-            f"picture {cold['first_picture_s']:.2f}), {cold['peak_memory_mib']:.0f} MiB"
+            f"picture {cold['first_picture_s']:.2f}), "
+            f"{_or_unknown(cold['peak_memory_mib'], '.0f')} MiB"
         )
     if "page" in result:
         page = result["page"]
@@ -56,6 +58,11 @@ def table(result: dict) -> str:
         )
     lines.append(f"default engine, {result['default']}: {result['speedup']:.2f} × plain, batch 1")
     return "\n".join(lines)
+
+
+def _or_unknown(number: float | None, form: str) -> str:
+    """A number that not every system tells."""
+    return "unknown" if number is None else format(number, form)
 
 
 def markdown(result: dict) -> str:

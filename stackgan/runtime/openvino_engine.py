@@ -26,6 +26,26 @@ from stackgan.runtime.folded import (
 from stackgan.runtime.plain import has_native_bf16
 
 
+class Compiled:
+    """A graph of one result compiled for the CPU: tensors → that result, in single precision."""
+
+    def __init__(self, graph: ov.Model, dtype: torch.dtype):
+        """`dtype`: what is computed in, bfloat16 or float32."""
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "bf16" if dtype == torch.bfloat16 else "f32",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        }
+        self._request = ov.Core().compile_model(graph, "CPU", settings).create_infer_request()
+        # A request serves one caller at a time; one who cancelled may still wait for it meanwhile.
+        self._lock = threading.Lock()
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        arrays = [tensor.float().contiguous().numpy() for tensor in inputs]
+        with self._lock:
+            return torch.from_numpy(np.array(self._request.infer(arrays, share_inputs=True)[0]))
+
+
 class OpenVINOEngine:
     """Runs on the CPU alone; as many threads as torch has."""
 
@@ -34,45 +54,25 @@ class OpenVINOEngine:
     def __init__(self, model: StackGAN, dtype: torch.dtype | None = None):
         """`dtype`: bf16 where the CPU has it in hardware, else single precision, unless given."""
         self.dtype = dtype or (torch.bfloat16 if has_native_bf16("cpu") else torch.float32)
-        # A request serves one caller at a time; one who cancelled may still be drawing meanwhile.
-        self._lock = threading.Lock()
-        core = ov.Core()
         with torch.no_grad():
             stage1 = FoldedStage1(model.embedding_norm, model.stage1).eval()
             self.conditioning1, self.conditioning2 = stage1.conditioning, None
-            self.stage1 = self._compiled(core, stage1_graph(stage1))
+            self.stage1 = Compiled(stage1_graph(stage1), self.dtype)
             if model.stage2 is not None:
                 stage2 = FoldedStage2(model.embedding_norm, model.stage2).eval()
                 self.conditioning2 = stage2.conditioning
-                self.stage2 = self._compiled(core, stage2_graph(stage2))
+                self.stage2 = Compiled(stage2_graph(stage2), self.dtype)
 
     @torch.inference_mode()
     def sketch(self, embeddings: Tensor, z: Tensor, epsilon: Tensor | None) -> Tensor:
         condition = self.conditioning1(embeddings, epsilon)
-        return self._run(self.stage1, torch.cat([condition, z], dim=1))
+        return self.stage1(torch.cat([condition, z], dim=1))
 
     @torch.inference_mode()
     def refine(self, sketches: Tensor, embeddings: Tensor, epsilon: Tensor | None) -> Tensor:
         if self.conditioning2 is None:
-            return self._run(self.stage2, sketches)
-        return self._run(self.stage2, sketches, self.conditioning2(embeddings, epsilon))
-
-    def _compiled(self, core: ov.Core, graph: ov.Model) -> ov.InferRequest:
-        compiled = core.compile_model(
-            graph,
-            "CPU",
-            {
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_PRECISION_HINT": "bf16" if self.dtype == torch.bfloat16 else "f32",
-                "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            },
-        )
-        return compiled.create_infer_request()
-
-    def _run(self, request: ov.InferRequest, *inputs: Tensor) -> Tensor:
-        arrays = [tensor.float().contiguous().numpy() for tensor in inputs]
-        with self._lock:
-            return torch.from_numpy(np.array(request.infer(arrays, share_inputs=True)[0]))
+            return self.stage2(sketches)
+        return self.stage2(sketches, self.conditioning2(embeddings, epsilon))
 
 
 def stage1_graph(stage: FoldedStage1) -> ov.Model:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import openvino as ov
 import torch
@@ -11,7 +9,7 @@ from openvino import opset13 as op
 from torch import Tensor
 
 from stackgan.features import ENTER, INPUT_SIZE, EfficientNetLite, FrozenConv2d
-from stackgan.runtime.openvino_engine import constant
+from stackgan.runtime.openvino_engine import Compiled, constant
 
 
 class OpenVINOLite:
@@ -22,21 +20,11 @@ class OpenVINOLite:
     """
 
     def __init__(self, network: EfficientNetLite):
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        }
-        compiled = ov.Core().compile_model(features_graph(network), "CPU", settings)
-        self._request = compiled.create_infer_request()
-        # A request serves one caller at a time; one who cancelled may still be looking meanwhile.
-        self._lock = threading.Lock()
+        self._compiled = Compiled(features_graph(network), torch.float32)
 
     def __call__(self, images: Tensor) -> Tensor:
         """(N, 3, S, S) in [−1, 1], S the network's input size → pooled features (N, 1280)."""
-        with self._lock:
-            found = self._request.infer([images.contiguous().numpy()], share_inputs=True)[0]
-            return torch.from_numpy(np.array(found))
+        return self._compiled(images)
 
 
 def features_graph(network: EfficientNetLite) -> ov.Model:

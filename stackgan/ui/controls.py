@@ -63,18 +63,23 @@ def hold_when_chosen(seed: gr.Number, dice: gr.Button, hold: gr.Checkbox) -> Non
     dice.click(None, None, [seed, hold], js=f"() => [{ROLL}, true]")
 
 
+def truncation_slider(elem_id: str, visible: bool = True) -> gr.Slider:
+    return gr.Slider(
+        0,
+        MAX_TRUNCATION,
+        1,
+        step=0.05,
+        label="Truncation",
+        info="Scale of z: lower is more typical, higher more varied.",
+        visible=visible,
+        elem_id=elem_id,
+    )
+
+
 def truncation_and_epsilon(prefix: str) -> tuple[gr.Slider, gr.Checkbox, gr.Number]:
     """The settings that most visitors leave alone, folded away: (truncation, mean, epsilon_seed)."""
     with gr.Accordion("Truncation and ε", open=False):
-        truncation = gr.Slider(
-            0,
-            MAX_TRUNCATION,
-            1,
-            step=0.05,
-            label="Truncation",
-            info="Scale of z: lower is more typical, higher more varied.",
-            elem_id=f"{prefix}-truncation",
-        )
+        truncation = truncation_slider(f"{prefix}-truncation")
         mean = gr.Checkbox(
             True,
             label="ε = 0",
@@ -125,16 +130,26 @@ def report_html(text: str = "", elem_id: str | None = None, **options: object) -
     )
 
 
+def examples_box(offered: Sequence[str], elem_id: str, **options: object) -> gr.Dataset:
+    """A button for each example."""
+    return gr.Dataset(
+        label="Examples",
+        components=[gr.Textbox(visible=False)],
+        elem_id=elem_id,
+        **_offered(offered),
+        **options,
+    )
+
+
 def offer_examples(
-    chooser: gr.Dropdown, dataset: gr.Dataset, rows: Callable[[str], list[list[str]]]
+    chooser: gr.Dropdown, box: gr.Dataset, lines: Callable[[str], Sequence[str]]
 ) -> None:
-    """Offer the examples of the checkpoint that `chooser` holds: `rows` of its name."""
+    """Offer in `box` the examples of the checkpoint that `chooser` holds: `lines` of its name."""
+    chooser.change(lambda name: gr.Dataset(**_offered(lines(name))), chooser, box, **AT_ONCE)
 
-    def offered(checkpoint: str) -> gr.Dataset:
-        samples = rows(checkpoint)
-        return gr.Dataset(samples=samples, visible=bool(samples))
 
-    chooser.change(offered, chooser, dataset, **AT_ONCE)
+def _offered(lines: Sequence[str]) -> dict:
+    return {"samples": [[line] for line in lines], "visible": bool(lines)}
 
 
 def exchange_examples(

@@ -1,7 +1,8 @@
 """From a caption and seeds to files: sketches first, then pictures, a batch at a time.
 
-Every step is yielded. The page shows what is there, and the work of a visitor who left stops before
-the next batch, because Gradio closes the generator of an answer that nobody waits for.
+Every step is yielded, and the page shows what is there. The work of a visitor who left stops before
+the next batch: Gradio closes a generator whose answer nobody waits for, and `events.WhileWanted` asks
+between two of its yields.
 """
 
 from __future__ import annotations

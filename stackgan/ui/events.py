@@ -79,12 +79,10 @@ def endpoint(function: Callable, name: str) -> None:
     Its annotations and its docstring are what both are told.
     """
 
-    @functools.wraps(function)
-    def named(*args, **kwargs):
-        return function(*args, **kwargs)
-
-    named.__name__ = name  # MCP calls a tool by its function's name, several of which are `api`
-    gr.api(**uses_model(named), api_name=name)
+    event = uses_model(function)
+    # MCP calls a tool by its function's name, several of which are `api`.
+    event["fn"].__name__ = name
+    gr.api(**event, api_name=name)
 
 
 def offers_mcp() -> bool | None:

@@ -84,6 +84,11 @@ def pairs(checkpoint: str) -> list[tuple[str, ...]]:
     return _about(PAIRS, checkpoint)
 
 
+def on_lines(paths: list[tuple[str, ...]]) -> list[str]:
+    """Interpolations in a line each."""
+    return [ARROW.join(path) for path in paths]
+
+
 def words(checkpoint: str) -> list[str]:
     """Patterns of captions that differ in a word, for a checkpoint, by its name."""
     return _about(WORDS, checkpoint)

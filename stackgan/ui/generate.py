@@ -25,7 +25,6 @@ from stackgan.ui.generate_layout import (
     SIDE_BY_SIDE,
     Layout,
     lay_out,
-    samples_of,
 )
 from stackgan.ui.generate_shown import Held, Shown, held, shown
 from stackgan.ui.tab import Tab
@@ -244,7 +243,7 @@ class Generate(Tab):
         hold_when_chosen(at.seed, at.dice, at.hold)
         at.samples.input(None, [at.samples, at.best_of], at.best_of, js=GIVE_WAY)
         at.best_of.input(None, [at.best_of, at.samples], at.samples, js=GIVE_WAY)
-        offer_examples(chooser, at.examples, lambda name: samples_of(examples.captions(name)))
+        offer_examples(chooser, at.examples, examples.captions)
         self.exchanges = exchange_examples(
             chooser, [at.caption], lambda name: [examples.first(examples.captions(name))]
         )

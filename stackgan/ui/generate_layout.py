@@ -9,6 +9,7 @@ import gradio as gr
 from stackgan.text import MAX_CAPTION_CHARACTERS
 from stackgan.ui import examples
 from stackgan.ui.controls import (
+    examples_box,
     report_html,
     seed_and_dice,
     stage_image,
@@ -78,19 +79,10 @@ def lay_out(offered: list[str]) -> Layout:
             parts |= _results()
         with gr.Column(scale=4, min_width=290):
             parts |= _controls()
-    parts["examples"] = gr.Dataset(
-        label="Examples",
-        components=[gr.Textbox(visible=False)],
-        samples=samples_of(offered),
-        samples_per_page=len(examples.CAPTIONS["flowers"]),
-        visible=bool(offered),
-        elem_id="examples",
+    parts["examples"] = examples_box(
+        offered, "examples", samples_per_page=len(examples.CAPTIONS["flowers"])
     )
     return Layout(**parts)
-
-
-def samples_of(captions: list[str]) -> list[list[str]]:
-    return [[caption] for caption in captions]
 
 
 def _results() -> dict:

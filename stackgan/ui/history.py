@@ -103,7 +103,7 @@ class History:
         if not sound_records([record]) or record["tab"].lower() not in self.tabs:
             return (gr.skip(),) * 4
         tab = self.tabs[record["tab"].lower()]
-        records = with_record(sound_records(stored), record, tab.places)
+        records = with_record(sound_records(stored), record, tab.sliders)
         paths = tab.paths(*pictures)
         files = [old for old in files if not is_same(old["record"], record)]
         if not set(paths) <= {path for old in files for path in old["paths"]}:
@@ -220,9 +220,9 @@ class History:
             sources, link = [tab.record, stored, files, *tab.pictures], self.links[name]
             tab.record.change(self.keep, sources, [*kept, link], **AT_ONCE)
             tab.draw_after(self.starts[name].change(lambda: None, **AT_ONCE))
-            for place in tab.places:
-                slider = tab.controls[place]
-                slider.release(None, [link, slider], link, js=FOLLOW % place)
+            for slider_name in tab.sliders:
+                slider = tab.controls[slider_name]
+                slider.release(None, [link, slider], link, js=FOLLOW % slider_name)
         for tab in tabs.children:
             tab.select(None, None, self.selected, js=f"() => '{tab.id}'")
         links = self.links.values()

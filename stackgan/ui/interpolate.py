@@ -17,7 +17,7 @@ from stackgan.ui import travel as travels
 from stackgan.ui.controls import exchange_examples, offer_examples
 from stackgan.ui.events import AT_ONCE, LAST_COUNTS, PRIVATE, SAVE_FILE, uses_model
 from stackgan.ui.interpolate_api import Endpoints
-from stackgan.ui.interpolate_layout import NOISES, NUMERALS, Layout, lay_out, samples_of
+from stackgan.ui.interpolate_layout import NOISES, NUMERALS, Layout, lay_out
 from stackgan.ui.interpolate_shown import Shown, shown
 from stackgan.ui.tab import Tab
 from stackgan.ui.travel import GONE, Travel
@@ -27,7 +27,7 @@ class Interpolate(Tab):
     """Handlers of the tab, plain functions of what the visitor set, and its layout (`build`)."""
 
     name = "Interpolate"
-    places = ("position",)
+    sliders = ("position",)
 
     def draw(
         self,
@@ -208,7 +208,7 @@ class Interpolate(Tab):
         at.noise.change(_used_seeds, at.noise, of_noise, **AT_ONCE)
         path = [*at.sentences, at.count]
         self.draw_after(at.examples.click(_split, at.examples, path, **AT_ONCE))
-        offer_examples(chooser, at.examples, lambda name: samples_of(examples.pairs(name)))
+        offer_examples(chooser, at.examples, lambda name: examples.on_lines(examples.pairs(name)))
         self.exchanges = exchange_examples(chooser, at.sentences, _first_path)
 
 

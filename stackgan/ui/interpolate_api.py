@@ -105,7 +105,7 @@ class Endpoints:
         """
         with checks.errors_in_words():
             captions = _listed(captions, "captions")
-            travels.checked_film(format, stage, seconds)  # before anything is drawn
+            travels.checked_film(format, stage, back, seconds)  # before anything is drawn
             travel = self._travel(
                 captions, frames, seed, end_seed, spherical, truncation, checkpoint
             )

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from stackgan.latents import MAX_TRUNCATION
 from stackgan.paths import MAX_SENTENCES
 from stackgan.ui import scrubber
-from stackgan.ui.controls import report_html
-from stackgan.ui.examples import ARROW
+from stackgan.ui.controls import examples_box, report_html, truncation_slider
+from stackgan.ui.examples import on_lines
 from stackgan.ui.tab import record_component
 from stackgan.ui.travel import FILM_FRAMES, MAX_SECONDS, film_endings
 
@@ -116,16 +115,7 @@ def lay_out(offered: list[tuple[str, ...]]) -> Layout:
                     end_seed = gr.Number(
                         1, label="Seed at the end", min_width=110, visible=False, elem_id="end-seed"
                     )
-                truncation = gr.Slider(
-                    0,
-                    MAX_TRUNCATION,
-                    1,
-                    step=0.05,
-                    label="Truncation",
-                    info="Scale of z: lower is more typical, higher more varied.",
-                    visible=False,
-                    elem_id="path-truncation",
-                )
+                truncation = truncation_slider("path-truncation", visible=False)
                 spherical = gr.Radio(
                     [("Straight line, as in the paper", False), ("Arc (spherical)", True)],
                     value=False,
@@ -158,13 +148,7 @@ def lay_out(offered: list[tuple[str, ...]]) -> Layout:
                 save_strip = gr.DownloadButton(
                     "Download film strip (PNG)", interactive=False, elem_id="save-strip"
                 )
-    examples = gr.Dataset(
-        label="Examples",
-        components=[gr.Textbox(visible=False)],
-        samples=samples_of(offered),
-        visible=bool(offered),
-        elem_id="pairs",
-    )
+    examples = examples_box(on_lines(offered), "pairs")
     return Layout(
         sentences=sentences,
         count=count,
@@ -191,8 +175,3 @@ def lay_out(offered: list[tuple[str, ...]]) -> Layout:
         examples=examples,
         record=record_component(),
     )
-
-
-def samples_of(paths: list[tuple[str, ...]]) -> list[list[str]]:
-    """Rows of the examples."""
-    return [[ARROW.join(path)] for path in paths]

@@ -36,7 +36,7 @@ class Noise(Tab):
     """
 
     name = "Noise"
-    places = ("x", "y")
+    sliders = ("x", "y")
     CONTROLS = (
         "caption",
         "seed",
@@ -73,7 +73,7 @@ class Noise(Tab):
             yield (gr.skip(),) * 8
             return
         elsewhere = [name for name in asked if asked[name] != begun.get(name)]
-        yield from self._views(tuple(controls), with_map=not set(elsewhere) <= set(self.places))
+        yield from self._views(tuple(controls), with_map=not set(elsewhere) <= set(self.sliders))
 
     def move(self, *controls) -> Image.Image | dict:
         """While a slider moves: the sketch there, no file, since the next one follows at once.

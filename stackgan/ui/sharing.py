@@ -37,23 +37,23 @@ def sound_records(stored: object) -> list[dict]:
     return [record for record in stored[:MAX_RECORDS] if _is_sound(record)]
 
 
-def is_same(old: dict, new: dict, places: Sequence[str] = ()) -> bool:
-    """Whether two records are of one result, wherever the sliders of `places` stand."""
+def is_same(old: dict, new: dict, sliders: Sequence[str] = ()) -> bool:
+    """Whether two records are of one result, wherever the `sliders` stand."""
     there, here = (
-        {name: value for name, value in record["values"].items() if name not in places}
+        {name: value for name, value in record["values"].items() if name not in sliders}
         for record in (old, new)
     )
     return (old["tab"], there) == (new["tab"], here)
 
 
-def with_record(records: list[dict], record: dict, places: Sequence[str] = ()) -> list[dict]:
+def with_record(records: list[dict], record: dict, sliders: Sequence[str] = ()) -> list[dict]:
     """The results with one more, newest first, the oldest dropped where they are too many or large.
 
     One that is there already keeps its place, and the newest gives way to one that differs from it
-    in `places` alone.
+    in `sliders` alone.
     """
     for i, old in enumerate(records):
-        if is_same(old, record, places if i == 0 else ()):
+        if is_same(old, record, sliders if i == 0 else ()):
             return [*records[:i], record, *records[i + 1 :]]
     kept, size = [], 0
     for candidate in [record, *records][:MAX_RECORDS]:

@@ -24,13 +24,13 @@ class Tab(ABC):
     `controls`, the inputs that decide a result, by the names they have in records and links;
     `record`, which each finished drawing fills with `result_record(…)`; `pictures`, the components
     whose values tell `paths` a result's PNG files, for the zip of all; `draws`, what every event
-    that draws hands to Gradio; and `exchanges`, what `controls.exchange_examples` gave. `places`
+    that draws hands to Gradio; and `exchanges`, what `controls.exchange_examples` gave. `sliders`
     names the sliders that lead through one result: its link follows them, and history keeps where
     they stand last.
     """
 
     name: str
-    places: tuple[str, ...] = ()
+    sliders: tuple[str, ...] = ()
 
     def __init__(self, checkpoints: Checkpoints):
         self.checkpoints = checkpoints
@@ -56,9 +56,9 @@ class Tab(ABC):
             found += [item[0] if isinstance(item, tuple) else item for item in items if item]
         return found
 
+    @abstractmethod
     def values(self, settings: dict) -> dict | None:
         """Control values that draw again what a PNG's `settings` describe; None if not this tab's."""
-        return None
 
 
 def record_component() -> gr.JSON:

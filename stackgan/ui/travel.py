@@ -147,12 +147,16 @@ def film_endings() -> list[str]:
     return [end[1:] for end in ANIMATIONS if end != ".mp4" or can_write_mp4()]
 
 
-def checked_film(ending: object, stage: object, seconds: object) -> tuple[int, float]:
-    """(stage, seconds) of a film as a client asked for it. Raises ValueError in words."""
+def checked_film(
+    ending: object, stage: object, bounce: object, seconds: object
+) -> tuple[int, bool, float]:
+    """(stage, bounce, seconds) of a film as a client asked for it. Raises ValueError in words."""
     if ending not in film_endings():
         raise ValueError(f"a film is one of {', '.join(film_endings())}, not {echoed(ending)}")
     stage = checks.whole(stage, "the stage", 1, 2)
-    return stage, checks.number(seconds, "the number of seconds", 1, MAX_SECONDS)
+    if not isinstance(bounce, bool):
+        raise ValueError(f"back is true or false, not {echoed(bounce)}")
+    return stage, bounce, checks.number(seconds, "the number of seconds", 1, MAX_SECONDS)
 
 
 def film(
@@ -162,15 +166,17 @@ def film(
 
     Raises ValueError in words for what cannot be, and where the frames are gone.
     """
-    stage, seconds = checked_film(ending, stage, seconds)
-    paths = travel.pictures if stage == 2 and travel.pictures else travel.sketches
+    stage, bounce, seconds = checked_film(ending, stage, bounce, seconds)
+    if not travel.pictures:  # of a model of one stage
+        stage = 1
+    paths = travel.pictures if stage == 2 else travel.sketches
     path = Path(paths[0]).with_name(f"{_from_to(travel.route)}-stage{stage}.{ending}")
     try:
         frames = [Image.open(frame).convert("RGB") for frame in paths]
     except FileNotFoundError as error:
         raise ValueError(GONE) from error
     enlarged = [frame.resize((FILM_SIDE,) * 2, Image.Resampling.NEAREST) for frame in frames]
-    save_animation(enlarged, path, seconds, bool(bounce))
+    save_animation(enlarged, path, seconds, bounce)
     return str(path)
 
 

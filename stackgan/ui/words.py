@@ -25,7 +25,7 @@ from stackgan.ui.controls import (
 from stackgan.ui.events import AT_ONCE, LAST_COUNTS, PRIVATE, download, endpoint, uses_model
 from stackgan.ui.files import bundle, file_name, new_folder, plain_words, served, write_pngs
 from stackgan.ui.tab import Tab, result_record
-from stackgan.ui.words_layout import MAX_CAPTIONS, lay_out, samples_of
+from stackgan.ui.words_layout import MAX_CAPTIONS, lay_out
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ class Words(Tab):
         picked = page.examples.click(lambda row: row[0], page.examples, page.captions, **AT_ONCE)
         self.draw_after(picked)
         hold_when_chosen(page.seed, page.seed_dice, page.hold)
-        offer_examples(chooser, page.examples, lambda name: samples_of(examples.words(name)))
+        offer_examples(chooser, page.examples, examples.words)
         self.exchanges = exchange_examples(
             chooser, [page.captions], lambda name: [examples.first(examples.words(name))]
         )

@@ -9,6 +9,7 @@ import gradio as gr
 
 from stackgan.ui import examples
 from stackgan.ui.controls import (
+    examples_box,
     report_html,
     seed_and_dice,
     stage_image,
@@ -72,19 +73,8 @@ def lay_out(offered: list[str]) -> Layout:
     with gr.Row(elem_id="words-cells"):
         parts["cells"] = [_cell(i, visible=i < count) for i in range(MAX_CAPTIONS)]
     parts["save"] = gr.DownloadButton("Download all", interactive=False, elem_id="words-save")
-    parts["examples"] = gr.Dataset(
-        label="Examples",
-        components=[gr.Textbox(visible=False)],
-        samples=samples_of(offered),
-        visible=bool(offered),
-        elem_id="words-examples",
-    )
+    parts["examples"] = examples_box(offered, "words-examples")
     return Layout(**parts)
-
-
-def samples_of(offered: list[str]) -> list[list[str]]:
-    """The rows of the examples' Dataset."""
-    return [[pattern] for pattern in offered]
 
 
 def _noise() -> dict:

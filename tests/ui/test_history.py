@@ -100,12 +100,12 @@ def test_the_newest_result_comes_first_and_an_equal_one_is_not_repeated():
 def test_a_walk_through_one_result_is_kept_where_it_stands_last():
     kept = sharing.with_record([], record(1))
     for size in (0.1, 0.2, 0.3):
-        kept = sharing.with_record(kept, record(2, size=size), places=("size",))
+        kept = sharing.with_record(kept, record(2, size=size), sliders=("size",))
     assert [(r["values"]["seed"], r["values"]["size"]) for r in kept] == [(2, 0.3), (1, 0.5)]
-    kept = sharing.with_record(kept, record(3), places=("size",))
+    kept = sharing.with_record(kept, record(3), sliders=("size",))
     assert len(kept) == 3
     # What was left for another result stays where it was; a walk that comes back is a new one.
-    kept = sharing.with_record(kept, record(2, size=0.4), places=("size",))
+    kept = sharing.with_record(kept, record(2, size=0.4), sliders=("size",))
     assert [r["values"]["size"] for r in kept] == [0.4, 0.5, 0.3, 0.5]
 
 

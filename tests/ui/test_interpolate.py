@@ -72,7 +72,9 @@ def test_a_checkpoint_of_one_stage_gives_sketches_alone(checkpoint_folder):
     assert last.picture_frames == []
     assert Image.open(last.strip).size == (3 * 66 + 2, 68)
     assert len(tab.between(0.3, last.travel)) == 1
-    assert Image.open(tab.film("webp", 2, True, 3, last.travel)).n_frames == 4
+    film = tab.film("webp", 2, True, 3, last.travel)
+    assert Image.open(film).n_frames == 4
+    assert film.endswith("-stage1.webp")
 
 
 def test_frames_and_strip_carry_their_settings(interpolate):
@@ -242,7 +244,9 @@ def test_the_endpoint_keeps_its_form_and_goes_on_through_more(checkpoints):
     assert read_settings(pictures[-1]["path"]) == {**settings[-1], "stage": 2}
 
 
-@pytest.mark.parametrize("bad", [{"format": "avi"}, {"seconds": 90}, {"stage": 3}])
+@pytest.mark.parametrize(
+    "bad", [{"format": "avi"}, {"seconds": 90}, {"stage": 3}, {"back": "false"}]
+)
 def test_nothing_is_drawn_for_a_film_that_cannot_be(checkpoints, monkeypatch, bad):
     monkeypatch.setattr("stackgan.ui.travel.draw", None)
     with pytest.raises(gr.Error):
@@ -260,6 +264,7 @@ def test_the_endpoint_that_makes_a_film(checkpoints):
         ({"captions": ["red", "blue"], "format": "avi"}, "a film is one of"),
         ({"captions": ["red", "blue"], "seconds": 90}, "seconds"),
         ({"captions": ["red", "blue"], "end_seed": 3}, "seed to begin with"),
+        ({"captions": ["red", "blue"], "back": "false"}, "back is true or false"),
     ):
         with pytest.raises(gr.Error) as error:
             endpoint(**{"frames": 2} | bad)
