@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from torch import nn
 from trainers import make_trainer
 
 from stackgan import Pipeline, StackGAN
+from stackgan.features import EfficientNetLite
 from train import stage1, stage2
 from train.ema import ema_update
 from train.files import save_model, write_atomically
@@ -266,3 +268,29 @@ def test_g_waits_while_d_has_its_head_start(arrays, stage1_run, tmp_path):
 
     assert learns() == {"D"}
     assert learns() == {"G", "average", "D"}
+
+
+class Elsewhere:
+    """Stands in for Accelerator: a device that is not the CPU, whose tensors have shapes alone."""
+
+    def __init__(self, cpu: bool):
+        self.device, self.process_index, self.num_processes = torch.device("meta"), 0, 1
+
+
+@pytest.mark.parametrize("recipe", ["base", "paper"])
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_step_stays_on_its_device(arrays, stage1_run, tmp_path, monkeypatch, stage, recipe):
+    """As on a GPU: an operation on tensors of two devices fails, and no CPU's way of its own is taken."""
+    adam = torch.optim.Adam
+    monkeypatch.setattr("train.loop.Accelerator", Elsewhere)
+    monkeypatch.setattr(torch.optim, "Adam", lambda p, fused, **rest: adam(p, **rest))
+    # There is neither autocast nor a fused Adam for this device.
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
+    features = EfficientNetLite("lite1")
+    trainer = make_trainer(arrays, stage1_run, tmp_path, stage, recipe=recipe, features=features)
+    trainer.images = trainer.recipe.head_start
+    trainer.train_step()
+    for network in (trainer.generator, trainer.discriminator):
+        learning = [p for p in network.parameters() if p.requires_grad]
+        assert {p.grad.device.type for p in learning} == {"meta"}

@@ -46,16 +46,27 @@ class TinyFeatures(nn.Module):
         return maps
 
 
-def make_trainer(arrays, stage1_run, out, stage: int, width: int = 4, text=True) -> Trainer:
-    """A run of the base recipe; `width`: of the stage that learns; `text`: in Stage-II."""
+def make_trainer(
+    arrays,
+    stage1_run,
+    out,
+    stage: int,
+    width: int = 4,
+    text: bool = True,
+    recipe: str = "base",
+    features: nn.Module | None = None,
+) -> Trainer:
+    """A run of a recipe; `width`: of the stage that learns; `text`: in Stage-II."""
     # Cross-entropy, because the hinge's gradients cancel exactly in the last bias while all logits
     # are within the margin.
-    recipe = replace(RECIPES["base", stage], batch=4, warm_up=0, loss="cross-entropy")
+    settings = replace(RECIPES[recipe, stage], batch=4, warm_up=0, loss="cross-entropy")
     model = StackGAN.from_pretrained(stage1_run / "model").train()
     if stage == 2:
         model = built_upon(str(stage1_run), seed=0, stage2_width=width, text_in_stage2=text)
     elif width != 4:
         model = StackGAN(replace(model.config, stage1_width=width))
     kind = {1: stage1.Stage1, 2: stage2.Stage2}[stage]
-    stage_ = kind(recipe, model.config)
-    return Trainer(stage_, model, recipe, arrays, out, precision="fp32", features=TinyFeatures())
+    stage_ = kind(settings, model.config)
+    return Trainer(
+        stage_, model, settings, arrays, out, precision="fp32", features=features or TinyFeatures()
+    )
