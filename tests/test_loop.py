@@ -280,7 +280,7 @@ class Elsewhere:
 @pytest.mark.parametrize("recipe", ["base", "paper"])
 @pytest.mark.parametrize("stage", [1, 2])
 def test_a_step_stays_on_its_device(arrays, stage1_run, tmp_path, monkeypatch, stage, recipe):
-    """As on a GPU: an operation on tensors of two devices fails, and no CPU's way of its own is taken."""
+    """As on a GPU: no way of the CPU's own is taken, and most operations on two devices fail."""
     adam = torch.optim.Adam
     monkeypatch.setattr("train.loop.Accelerator", Elsewhere)
     monkeypatch.setattr(torch.optim, "Adam", lambda p, fused, **rest: adam(p, **rest))
