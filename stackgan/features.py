@@ -50,12 +50,14 @@ class FeatureNetwork:
     @torch.no_grad()  # not inference_mode: small heads are trained on these features
     def __call__(self, images: Tensor) -> Tensor:
         images = images.to(self.device)
-        if self.input_size is None:
-            return self.network(to_uint8(images)).float().cpu()
-        side = (self.input_size, self.input_size)
-        resized = F.interpolate(images, side, mode="bilinear", antialias=True)
-        resized = resized.contiguous(memory_format=torch.channels_last)
-        return self.network(resized).float().cpu()
+        # Features are kept and compared between machines: no TF32, which CUDA would round to.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            if self.input_size is None:
+                return self.network(to_uint8(images)).float().cpu()
+            side = (self.input_size, self.input_size)
+            resized = F.interpolate(images, side, mode="bilinear", antialias=True)
+            resized = resized.contiguous(memory_format=torch.channels_last)
+            return self.network(resized).float().cpu()
 
 
 def load_lite(name: str, device: torch.device | str | None = None) -> FeatureNetwork:

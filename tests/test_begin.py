@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import lively, run1
+from conftest import lively, run1, run2
 from trainers import commands_of, make_trainer
 
 from stackgan import SIZES, StackGAN
@@ -112,6 +112,17 @@ def test_networks_of_another_size_cannot_be_begun_with(arrays, stage1_run, tmp_p
     [line] = capsys.readouterr().err.splitlines()
     assert "cannot begin with" in line
     assert line.endswith("stage1_width 16 there, 4 here")
+
+
+def test_stage2_cannot_begin_with_a_checkpoint_of_one_stage(arrays, stage1_run, tmp_path, capsys):
+    alone = ["--recipe", "paper", "--alone", "--resolution", "256", "--images", "4"]
+    assert run1(arrays, tmp_path / "alone", *alone) == 0
+    for width in ("4", "8"):
+        begin = ["--begin-with", str(tmp_path / "alone"), "--stage2-width", width]
+        capsys.readouterr()
+        assert run2(arrays, stage1_run, tmp_path / "run", "--recipe", "paper", *begin) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.endswith("has no Stage-II")
 
 
 def test_a_discriminator_built_otherwise_is_left_behind(arrays, stage1_run, tmp_path):

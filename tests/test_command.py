@@ -69,6 +69,37 @@ def test_a_damaged_state_is_told_in_one_line(arrays, stage1_run, tmp_path, capsy
     assert "state.pt is damaged" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("part", ["recipe", "config"])
+def test_a_run_of_another_version_is_told_in_one_line(arrays, stage1_run, tmp_path, capsys, part):
+    run = tmp_path / "run"
+    shutil.copytree(stage1_run, run)
+    settings = json.loads((run / "config.json").read_text())
+    settings["recipe"]["real_label"] = 1.0  # older runs had it, and it did nothing
+    (run / "config.json").write_text(json.dumps(settings))
+    resume = ["--out", str(run), "--resume"]
+    assert stage1.main(resume) == 0
+    settings[part]["later"] = 1
+    (run / "config.json").write_text(json.dumps(settings))
+    assert stage1.main(resume) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "of another version" in line
+    assert "later" in line
+
+
+def test_what_learned_from_photographs_that_are_now_kept_out_is_named(arrays, tmp_path, capsys):
+    data, before = tmp_path / "data", tmp_path / "before"
+    shutil.copytree(arrays, data)
+    assert run1(data, before, "--recipe", "paper", "--images", "4") == 0
+    begin = ["--recipe", "paper", "--images", "4", "--begin-with", str(before)]
+    assert run1(data, tmp_path / "same", *begin) == 0
+    assert "anew" not in capsys.readouterr().err
+    meta = json.loads((data / "meta.json").read_text())
+    meta["validation"] = [int(PhotoData(data, 64).train[0]), *meta["validation"][1:]]
+    (data / "meta.json").write_text(json.dumps(meta))
+    assert run1(data, tmp_path / "other", *begin) == 0
+    assert f"{data} was prepared anew since {before}" in capsys.readouterr().err
+
+
 def test_a_resumed_stage2_can_take_a_newer_stage1(
     arrays, stage1_run, tmp_path, monkeypatch, capsys
 ):
@@ -117,7 +148,6 @@ def test_paper_recipe_is_the_paper():
         assert (recipe.batch, recipe.epochs, recipe.halve_every) == (64, 600, 100)
         assert (recipe.learning_rate, recipe.beta1, recipe.kl_weight) == (2e-4, 0.5, 1.0)
         assert not (recipe.augment)
-        assert not (recipe.r1_weight)
         assert not (recipe.pair_share)
     assert Recipe().rate(99.9) == 2e-4
     assert Recipe().rate(250) == 5e-5
@@ -154,11 +184,9 @@ def test_base_keeps_its_rate_however_short_epochs_are():
         (["--out", "{new}", "--data", "{data}", "--halve-every", "-1"], "--halve-every"),
         (["--out", "{new}", "--data", "{data}", "--view", "64"], "--view"),
         (["--out", "{new}", "--data", "{data}", "--view", "160"], "--view"),
-        (["--out", "{new}", "--data", "{data}", "--r1-weight", "1"], "--r1-weight"),
         (["--out", "{new}", "--data", "{data}", "--ema-ramp", "0"], "--ema-ramp"),
         (["--out", "{new}", "--data", "{data}", "--pair-share", "0.5"], "Stage-II's"),
         (["--out", "{new}", "--data", "{data}", "--discriminator-width", "8"], "the paper's"),
-        (["--out", "{new}", "--data", "{data}", "--real-label", "0.9"], "cross-entropy"),
         (["--out", "{new}", "--data", "{data}", "--recipe", "paper", "--view", "256"], "--view"),
         (["--out", "{run}", "--resume", "--ramp", "8"], "Stage-II's"),
         (["--out", "{run}", "--resume", "--warm-up", "8"], "Stage-II's"),

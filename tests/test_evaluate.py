@@ -229,6 +229,12 @@ def test_a_small_bird_is_told_from_its_sky():
     assert colours.dominant_colours(from_pictures([blue]), "bird") == ["blue"]
 
 
+def test_a_speck_is_no_bird_however_little_else_differs_from_the_ground():
+    picture = Image.new("RGB", (256, 256), "#5a4020")
+    ImageDraw.Draw(picture).rectangle([124, 124, 131, 131], "white")
+    assert colours.dominant_colours(from_pictures([picture]), "bird") == [None]
+
+
 @pytest.mark.parametrize(
     ("caption", "colour"),
     [
@@ -313,6 +319,9 @@ def test_every_promised_figure_is_written(command, tmp_path, capsys):
     assert "covariance" in found["frechet"]["reason"]
     assert found["kid"]["anchors"]["real"]["samples"] == 4
     assert found["kid"]["anchors"].keys() == {"real", "shrunk"}
+    # Through 64×64 a photograph is the same whether it was shrunk before or not.
+    through = found["kid_64"]["anchors"]
+    assert through["real"]["value"] == pytest.approx(through["shrunk"]["value"], abs=1e-6)
     assert found["r_precision"]["among"] == 4
     assert found["r_precision"]["chance"] == 0.25
     assert found["inception_score"]["classifier"]["classes"] == 2

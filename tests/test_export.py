@@ -208,12 +208,13 @@ def test_what_is_built_on_a_checkpoint_tells_how_that_was_trained(
     """Without the folders of its runs, which were elsewhere or are gone."""
     before = commands_of(stage2_run, tmp_path / "checkpoint", monkeypatch)
     assert len(before) == 2
-    checkpoint, out = str(tmp_path / "checkpoint"), tmp_path / "run"
+    checkpoint, out = str(tmp_path / "check point"), tmp_path / "run"
+    (tmp_path / "checkpoint").rename(checkpoint)
     settings = ["--recipe", "paper", "--begin-with", checkpoint, "--images", "4"]
     assert run2(arrays, checkpoint, out, *settings) == 0
     *earlier, start = commands_of(out, tmp_path / "next", monkeypatch)
     assert earlier == before
-    assert f"--stage1 {checkpoint} --begin-with {checkpoint}" in start
+    assert f"--stage1 '{checkpoint}' --begin-with '{checkpoint}'" in start
     card = (tmp_path / "next" / "README.md").read_text()
     assert f"| Stage-II, earlier ({stage2_run}) | 8 |" in card
     assert f"They began with {checkpoint}, whose terms hold here too." in card
@@ -221,7 +222,7 @@ def test_what_is_built_on_a_checkpoint_tells_how_that_was_trained(
     resume = ["--out", str(out), "--resume", "--stage1", str(stage1_run), "--images", "8"]
     assert stage2.main(resume) == 0
     assert commands_of(out, tmp_path / "last", monkeypatch)[:2] == before
-    (tmp_path / "checkpoint" / "training.json").write_text("[]")
+    (tmp_path / "check point" / "training.json").write_text("[]")
     with pytest.raises(CheckpointError, match="does not tell how"):
         history(checkpoint)
 

@@ -35,7 +35,7 @@ def test_names_of_classes_are_embedded_where_all_have_one(arrays, tmp_path):
     assert names.shape == (3, 2, 16)
     expected = fake_encoder([f"a {name}" for name in meta["classes"]])
     np.testing.assert_allclose(names[:, 1], expected, atol=5e-3)
-    for nameless in ("", "class_00077", "77"):
+    for nameless in ("", "class_00077", "77", "?", "🌹", "rose " * 200):
         train.prepare.write_names(tmp_path, ["rose", nameless], fake_encoder)
         assert not list(tmp_path.iterdir())
 

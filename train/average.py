@@ -28,7 +28,7 @@ from train.machine import choose_precision
 from train.recipes import Recipe
 from train.stage1 import Stage1
 from train.stage2 import Stage2
-from train.state import model_of
+from train.state import model_of, recipe_of
 
 
 def average(
@@ -58,7 +58,7 @@ def average(
     settings, trained = settings_of(run), history(run)
     model = model_of(run)
     mix(model, model_of(other), share)
-    recipe = Recipe(**settings["recipe"])
+    recipe = recipe_of(settings)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = settings["precision"]
     precision = choose_precision(device) if precision == "auto" else precision

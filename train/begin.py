@@ -36,6 +36,10 @@ def begin_with(trainer: Trainer, source: str | Path) -> bool:
             trained = {
                 k.removeprefix(part): v for k, v in state[name].items() if k.startswith(part)
             }
+            if not trained:
+                raise ValueError(
+                    f"cannot begin with {source}, which has no Stage-{'I' * int(stage[-1])}"
+                )
             ours = trainer.stage.trainee(network)
             if wider:
                 # Stage-II reads ĉ, if any, beside the sketch's channels.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
+import shlex
+from itertools import pairwise
 from pathlib import Path
 from textwrap import fill
 
@@ -44,8 +45,12 @@ they may be used. No photograph is among these files; the code is Apache-2.0."""
 
 def _ancestors(commands: str) -> list[str]:
     """What the runs began with, or drew upon, and are not themselves."""
-    runs = re.findall(r"--out (\S+)", commands)
-    return sorted(set(re.findall(r"--(?:begin-with|stage1|with) (\S+)", commands)) - set(runs))
+    words = shlex.split(commands)
+    after = [pair for pair in pairwise(words) if pair[0].startswith("--")]
+    runs = {folder for option, folder in after if option == "--out"}
+    return sorted(
+        {f for option, f in after if option in ("--begin-with", "--stage1", "--with")} - runs
+    )
 
 
 def model_card(

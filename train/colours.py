@@ -132,8 +132,8 @@ def dominant_colours(images: Tensor, subject: str = "flower") -> list[str | None
 
     Seen at 64×64, each pixel weighted by a Gaussian about the centre (σ = ¼ of the side): the
     subject stands there, the ground does not. Of birds' colours the share they have in the frame's
-    edge is taken off. Colours outside the palette have no vote; None where those of the palette
-    have less than a twentieth of the weight.
+    edge is taken off. Colours outside the palette have no vote; None where the one with most has less
+    than a twentieth of the weight.
     """
     small = F.interpolate(images, (64, 64), mode="area")
     colours = pixel_colours(small)  # (N, 64, 64)
@@ -149,5 +149,5 @@ def dominant_colours(images: Tensor, subject: str = "flower") -> list[str | None
         for weight in (centre, edge)
     )  # (N, palette), shares
     best = (here - GROUND[subject] * around).argmax(dim=1)
-    enough = here.amax(dim=1) > 0.05
+    enough = here.gather(1, best[:, None])[:, 0] > 0.05
     return [palette[b] if e else None for b, e in zip(best.tolist(), enough.tolist(), strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
@@ -14,7 +15,7 @@ from stackgan.latents import Noise
 from stackgan.pipeline import Pipeline
 from train.colours import dominant_colours
 from train.data import PhotoData
-from train.featureset import BATCH, Through64, photos, shrunk
+from train.featureset import BATCH, Through64, photos
 from train.spread import draw
 from train.texts import Texts
 
@@ -58,7 +59,8 @@ def real_columns(
     for images in photos(data, rows):
         images = images.cpu()
         columns["real"].add(images, networks, subject)
-        columns["shrunk"].add(shrunk(images), networks, subject)
+        # Not enlarged yet, as sketches are not: see Through64.
+        columns["shrunk"].add(F.interpolate(images, (64, 64), mode="area"), networks, subject)
         bar.update(len(images))
     bar.close()
     return columns

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,10 +14,10 @@ from stackgan.messages import first_line
 from stackgan.model import WEIGHTS, CheckpointError, StackGAN
 from train.begin import begin_with
 from train.data import DataError, read_meta
-from train.history import history
+from train.history import history, settings_of
 from train.loop import Trainer
 from train.recipes import RECIPE_OPTIONS, RECIPES, SIZE_OPTIONS, Recipe, size_options
-from train.state import config_of, model_of
+from train.state import config_of, model_of, network_of, recipe_of, run_settings
 
 # Of a size, what Stage-II settles; Stage-I's own width was settled before.
 STAGE2_WIDTHS = ("stage2_width", "discriminator_width", "discriminator_text_dim")
@@ -195,15 +194,32 @@ def fresh(stage_number: int, stage_class, args: argparse.Namespace) -> Trainer:
         precision=args.precision or "auto",
         settings=settings,
     )
+    _tell_of_other_splits(trainer, getattr(args, "stage1", None), args.begin_with)
     if args.begin_with:
         brings_d = begin_with(trainer, args.begin_with)
-        if not (brings_d or recipe.head_start):
+        if not (brings_d or recipe.head_start) and trainer.rank == 0:
             print(
                 f"{args.begin_with} brings no discriminator that fits, so D begins untrained and may spoil "
                 "the trained G: with --head-start 6144 it learns alone first",
                 file=sys.stderr,
             )
     return trainer
+
+
+def _tell_of_other_splits(trainer: Trainer, *sources: str | None) -> None:
+    """Say so where a run begins with one that learned from photographs kept out of training now."""
+    for source in filter(None, sources):
+        try:
+            settings = settings_of(source)
+        except CheckpointError:  # it does not tell
+            continue
+        same_folder = Path(settings["data"]) == trainer.data.folder
+        if same_folder and not trainer.data.is_of(settings) and trainer.rank == 0:
+            print(
+                f"{trainer.data.folder} was prepared anew since {source} was trained on it: scores on "
+                "photographs that are kept out of training now may flatter, for it may have seen them",
+                file=sys.stderr,
+            )
 
 
 def _new_stage1(args: argparse.Namespace, meta: dict, sizes: dict) -> StackGAN:
@@ -254,17 +270,14 @@ def resumed(
     `changed`: fields of the recipe that are other from here on.
     """
     try:
-        saved = json.loads((out / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise FileNotFoundError(f"nothing to resume: {out}/config.json: {error}") from error
-    if "stage" not in saved:
-        raise FileNotFoundError(f"nothing to resume: {out} is no run of train.stage{stage_number}")
+        saved = run_settings(out)
+    except CheckpointError as error:
+        raise FileNotFoundError(f"nothing to resume: {error}") from error
     if saved["stage"] != f"stage{stage_number}":
         raise ValueError(
             f"{out} is a run of train.{saved['stage']}, not of train.stage{stage_number}"
         )
-    config = StackGANConfig(**saved["config"])
-    saved_recipe = Recipe(**saved["recipe"])
+    config, saved_recipe = network_of(saved), recipe_of(saved)
     recipe = replace(saved_recipe, **(changed or {}))
     _check_read(recipe, stage_number, changed or {})
     kept = ("recipe_name", "size", "stage1", "begin_with", "earlier", "changes", "until")
@@ -281,8 +294,9 @@ def resumed(
     )
     if not trainer.data.is_of(saved):  # what was kept out of training would be learned from
         raise DataError(
-            f"{trainer.data_folder} holds other photographs, another split or other captions' vectors "
-            f"than {out} was begun with: begin a new run with --begin-with {out}"
+            f"{trainer.data.folder} holds other photographs, another split or other captions' vectors "
+            f"than {out} was begun with: begin a new run with --begin-with {out}, whose weights may "
+            "have learned from what is kept out of training now"
         )
     trainer.resume()
     was = asdict(saved_recipe)

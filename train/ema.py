@@ -18,13 +18,11 @@ STATISTICS_BATCHES = 64  # over which an average's BatchNorm statistics are meas
 
 @torch.no_grad()
 def ema_update(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """average ← decay · average + (1 − decay) · model, of weights; what else they hold is copied.
+    """average ← decay · average + (1 − decay) · model, of weights.
 
-    BatchNorm's statistics do not average: see measure_statistics.
+    BatchNorm's statistics do not average: see measure_statistics. What else they hold is constant.
     """
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1.0 - decay)
-    for of_average, of_model in zip(average.buffers(), model.buffers(), strict=True):
-        of_average.copy_(of_model)
 
 
 @torch.no_grad()

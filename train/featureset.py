@@ -18,15 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from stackgan.config import StackGANConfig
 from stackgan.features import SIDE, FeatureNetwork, brought_to_size, load_lite
 from stackgan.images import from_uint8
 from stackgan.messages import first_line
 from train.data import DataError, PhotoData
 from train.files import write_atomically
 from train.loop import make_discriminator
-from train.recipes import Recipe
-from train.state import load_state, run_settings
+from train.state import load_state, network_of, recipe_of, run_settings
 
 BATCH = 16
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
@@ -45,7 +43,7 @@ def load_discriminator(run: str | Path) -> FeatureNetwork:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         about = run_settings(run)
-        recipe, config = Recipe(**about["recipe"]), StackGANConfig(**about["config"])
+        config, recipe = network_of(about), recipe_of(about)
         state = load_state(Path(run) / "state.pt", "cpu")
     except UNREADABLE as error:
         raise ValueError(f"{run} is no folder of train.stage1 or train.stage2: {error}") from error

@@ -15,8 +15,8 @@ from shlex import quote
 from stackgan.config import SIZES
 from stackgan.model import TRAINING, CheckpointError, StackGAN
 from train.files import write_atomically
-from train.recipes import RECIPE_OPTIONS, RECIPES, Recipe, size_options
-from train.state import load_state, run_settings
+from train.recipes import RECIPE_OPTIONS, RECIPES, size_options
+from train.state import load_state, recipe_of, run_settings
 
 STAGES = ("stage1", "stage2")
 History = dict[str, list[dict]]  # of each stage, its runs, each begun with the one before
@@ -111,7 +111,7 @@ def _commands(run: Path, config: dict, until: int) -> list[str]:
     """What was typed to train `run` up to `until` images: its beginning, and a line a change."""
     number = int(config["stage"][-1])
     recipe = RECIPES[config["recipe_name"], number]
-    first = config | asdict(Recipe(**config["recipe"]))  # fields younger than the run too
+    first = config | asdict(recipe_of(config))  # fields younger than the run too
     for change in reversed(config.get("changes", [])):
         first |= change["from"]
     options = {k: first[k] for k, v in asdict(recipe).items() if first[k] != v}

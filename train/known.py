@@ -17,6 +17,7 @@ from torch import Tensor
 from stackgan.known import KnownCaptions
 from stackgan.text import load_encoder
 from train.data import PhotoData, random_stream
+from train.prepare import is_name
 
 CAPTIONS = 4000  # with a byte a number and their words, 2 MB
 ALL_BUT = 0.001  # share of the validation split's captions that may be called far
@@ -40,7 +41,9 @@ def known_captions(
     picks = _spread(data, count)
     photos, numbers = (torch.tensor(column) for column in zip(*picks.values(), strict=True))
     embeddings = data.embeddings[photos, numbers].float()
-    names = sorted({rows[p]["class_name"] for p in data.train.tolist() if _named(rows[p])})
+    names = sorted(
+        {rows[p]["class_name"] for p in data.train.tolist() if is_name(rows[p]["class_name"])}
+    )
     if names:
         encode = encode or load_encoder(data.meta["encoder"], data.meta["embedding_dim"])
         embeddings = torch.cat([embeddings, encode(names)])
@@ -50,10 +53,6 @@ def known_captions(
         reached = known.closeness(torch.cat(unseen))
         known.threshold = round(LEEWAY * float(reached.quantile(ALL_BUT)), 3)
     return known
-
-
-def _named(row: dict) -> bool:
-    return isinstance(row.get("class_name"), str) and bool(row["class_name"].strip())
 
 
 def _spread(data: PhotoData, count: int) -> dict[str, tuple[int, int]]:

@@ -34,7 +34,7 @@ from train.augment import augment
 from train.data import PhotoData, random_stream
 from train.ema import ema_update, measure_statistics
 from train.files import save_model, write_atomically
-from train.losses import AdversarialLoss, r1_penalty
+from train.losses import AdversarialLoss
 from train.machine import choose_precision, hardware
 from train.recipes import Recipe
 from train.state import STATE_FORMAT, load_state
@@ -119,12 +119,11 @@ class Trainer:
         self.out = Path(out)
         self.precision = choose_precision(self.device) if precision == "auto" else precision
         self.data = PhotoData(data_folder, stage.resolution, self.device, recipe.name_share)
-        self.data_folder = Path(data_folder)
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.generator = stage.trainee(self.model)
         self.discriminator = self._make_discriminator(model.config, features)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.loss = AdversarialLoss(recipe.loss, recipe.real_label)
+        self.loss = AdversarialLoss(recipe.loss)
         self.g_optimizer = self._adam(self.generator)
         self.d_optimizer = self._adam(self.discriminator)
         self.step, self.images, self.seconds = 0, 0, 0.0
@@ -171,8 +170,6 @@ class Trainer:
             real, wrong = self.discriminator.score_both(real_features, embeddings, mismatched)
             fake = self.discriminator.score(seen_by_d, drawn.embeddings)
             d_loss = self.loss.discriminator(real, wrong, fake)
-        if recipe.r1_weight:
-            d_loss = d_loss + recipe.r1_weight * r1_penalty(self.discriminator, photos, embeddings)
         self._learn(self.discriminator, self.d_optimizer, d_loss)
 
         weight = recipe.adversarial_weight(self.images)
@@ -258,7 +255,7 @@ class Trainer:
         weights, state) every `snapshot_minutes`, at the end, and when interrupted.
         """
         total = images or self.recipe.epochs * len(self.data.train)
-        if self.images >= total:
+        if self.images >= total and self.rank == 0:
             print(
                 f"{self.out} has seen {self.images} images, as many as it was to see; --images N goes on"
             )
@@ -282,15 +279,15 @@ class Trainer:
                 self.train_step()
                 bar.update(self.recipe.batch)
                 now = time.monotonic()
-                done = self.images >= total or (minutes and now - started > 60 * minutes)
-                done = self._agree(bool(done) or self._stop)
+                stop = self._stop or bool(minutes and now - started > 60 * minutes)
+                stop, due = self._agree(stop, now - last_snapshot > 60 * snapshot_minutes)
+                done = stop or self.images >= total
                 if self.images - tick_images >= tick or done:
                     self.seconds += now - last_tick
                     speed = (self.images - tick_images) / max(now - last_tick, 1e-9)
                     self._tick(speed, total)
                     last_tick, tick_images = time.monotonic(), self.images
-                # Each process has a clock of its own, and all of them meet in a snapshot.
-                if done or self._agree(now - last_snapshot > 60 * snapshot_minutes):
+                if done or due:
                     self.snapshot()
                     last_snapshot = time.monotonic()
                 if done:
@@ -312,7 +309,8 @@ class Trainer:
             save_model(self.average, self.out / "model")
             write_atomically(self.out / "state.pt", lambda path: torch.save(self._state(), path))
             grid = self.samples()
-            grid.save(self.out / f"grid-{self.images // 1000:06d}k.png")
+            path = self.out / f"grid-{self.images // 1000:06d}k.png"
+            write_atomically(path, lambda path: grid.save(path, format="PNG"))
         self.accelerator.wait_for_everyone()
 
     def measure_statistics(self) -> None:
@@ -333,7 +331,10 @@ class Trainer:
         embeddings = self.average.embedding_norm(
             self.data.embeddings[photos, 0].float().to(self.device)
         )
-        (self.out / "grid.txt").write_text("".join(f"{p['caption']}\n" for p in picks))
+        captions = "".join(f"{p['caption']}\n" for p in picks)
+        write_atomically(
+            self.out / "grid.txt", lambda path: path.write_text(captions, encoding="utf-8")
+        )
         with torch.inference_mode():
             return self.stage.samples(self.average, embeddings, list(range(count)))
 
@@ -411,7 +412,7 @@ class Trainer:
             "config": asdict(self.model.config),
             "recipe": asdict(self.recipe),
             "seed": self.seed,
-            "data": str(self.data_folder),
+            "data": str(self.data.folder),
             "train_photos": len(self.data.train),
             "photos_fingerprint": self.data.fingerprint,
             "precision": self.precision,
@@ -424,12 +425,17 @@ class Trainer:
             self.out / "config.json", lambda path: path.write_text(json.dumps(content, indent=2))
         )
 
-    def _agree(self, done: bool) -> bool:
-        """All processes stop together: if any wants to, all do."""
+    def _agree(self, *wishes: bool) -> list[bool]:
+        """What one process wishes, all do: each has a clock and signals of its own.
+
+        Several ask each other in every eighth step, because the answer waits for the device.
+        """
         if self.processes == 1:
-            return done
-        flag = torch.tensor([float(done)], device=self.device)
-        return bool(self.accelerator.reduce(flag, reduction="sum").item())
+            return list(wishes)
+        if self.step % 8:
+            return [False] * len(wishes)
+        flags = torch.tensor(wishes, dtype=torch.float32, device=self.device)
+        return (self.accelerator.reduce(flags, reduction="sum") > 0).tolist()
 
     @contextmanager
     def _interruptible(self):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 Logits = list[Tensor]
 
@@ -23,13 +23,10 @@ class AdversarialLoss:
     kinds of negatives, half the weight each.
     """
 
-    def __init__(self, kind: str = "cross-entropy", real_label: float = 1.0):
-        """`real_label`: target for real pictures, under 1 for one-sided smoothing."""
+    def __init__(self, kind: str = "cross-entropy"):
         if kind not in ("cross-entropy", "hinge"):
             raise ValueError(f"kind is 'cross-entropy' or 'hinge', not {kind!r}")
-        if not 0.5 < real_label <= 1:
-            raise ValueError(f"real_label is over 0.5 and at most 1, not {real_label}")
-        self.kind, self.real_label = kind, real_label
+        self.kind = kind
 
     def discriminator(self, real: Logits, mismatched: Logits, fake: Logits) -> Tensor:
         """Equations 3 and 5, negated: what D minimises.
@@ -51,7 +48,7 @@ class AdversarialLoss:
     def _positive(self, logits: Tensor) -> Tensor:
         if self.kind == "hinge":
             return F.relu(1.0 - logits)
-        return _cross_entropy(logits, self.real_label)
+        return _cross_entropy(logits, 1.0)
 
     def _negative(self, logits: Tensor) -> Tensor:
         return F.relu(1.0 + logits) if self.kind == "hinge" else _cross_entropy(logits, 0.0)
@@ -67,14 +64,6 @@ def mode_seeking(first: Tensor, second: Tensor, z1: Tensor, z2: Tensor) -> Tenso
     pictures = (first.float() - second.float()).abs().mean(dim=(1, 2, 3))
     noise = (z1 - z2).abs().mean(dim=1)
     return (noise / (pictures + 1e-5)).mean()
-
-
-def r1_penalty(discriminator: nn.Module, photos: Tensor, embeddings: Tensor) -> Tensor:
-    """E ‖∇ D(x)‖² over real photographs with their text (Mescheder et al. 2018), a scalar."""
-    photos = photos.detach().requires_grad_(True)
-    logits = discriminator(photos, embeddings)
-    (gradient,) = torch.autograd.grad(sum(x.sum() for x in logits), photos, create_graph=True)
-    return gradient.square().sum(dim=(1, 2, 3)).mean()
 
 
 def _cross_entropy(logits: Tensor, target: float) -> Tensor:

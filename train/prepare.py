@@ -184,15 +184,20 @@ def _write_embeddings(folder, captions, is_validation, encode, dim) -> tuple[lis
 
 
 def write_names(folder: Path, classes: list[str], encode) -> None:
-    """Fill names.npy, in the order of `classes`; there is none where a class has no name.
-
-    A number in a list (class_00077) is none: nobody says it.
-    """
-    if not all(name.strip() and not re.fullmatch(r"(class)?[ _]*\d*", name) for name in classes):
+    """Fill names.npy, in the order of `classes`; there is none where a class has no name."""
+    if not all(map(is_name, classes)):
         return
     phrases = [[phrase.format(name) for name in classes] for phrase in NAMED]
     vectors = np.stack([np.asarray(encode(texts), np.float16) for texts in phrases], axis=1)
     np.save(folder / "names.npy", vectors)
+
+
+def is_name(class_name: str) -> bool:
+    """Whether a class has a name that people may type. A number in a list (class_00077) is none."""
+    try:
+        return not re.fullmatch(r"(class)?[ _]*\d*", clean_caption(class_name))
+    except ValueError:
+        return False
 
 
 def _check_vectors(vectors, count: int, dim: int) -> None:

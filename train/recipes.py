@@ -27,9 +27,7 @@ class Recipe:
     ema_half_life: int = 0  # images after which an old weight counts half; 0: no average
     ema_ramp: float = 0.1  # the half-life is at most this share of the images seen so far
     # Stabilisers.
-    real_label: float = 1.0  # under 1: one-sided label smoothing
     augment: bool = False  # translation and cutout of all that D sees
-    r1_weight: float = 0.0
     view: int = 128  # side in pixels of what the frozen features look at
     channel_growth: int = (
         1  # a deeper frozen map is mixed to so many times its neighbour's channels
@@ -61,10 +59,6 @@ class Recipe:
             "loss": (self.loss in ("cross-entropy", "hinge"), "is cross-entropy or hinge"),
             # Halved again and again, each map has to come to the 4×4 that a head decides on.
             "view": (self.view >= 128 and self.view.bit_count() == 1, "is a power of 2 from 128"),
-            "r1_weight": (
-                not self.r1_weight or self.discriminator == "paper",
-                "is 0 over frozen features, whose convolutions have no second derivative here",
-            ),
         }
         for name, (fits, wanted) in checks.items():
             if not fits:
@@ -73,12 +67,11 @@ class Recipe:
 
     def unread(self, stage: int) -> dict[str, str]:
         """Values that have no effect at this stage beside the others, and why."""
-        paper, hinge = self.discriminator == "paper", self.loss == "hinge"
+        paper = self.discriminator == "paper"
         reasons = {
             "is read by discriminators over frozen features alone": paper
             and ("view", "channel_growth"),
             "is read by the paper's discriminator alone": not paper and ("discriminator_width",),
-            "is read by the cross-entropy loss alone": hinge and ("real_label",),
             "follows a warm start, and --warm-up is 0": not self.warm_up and ("ramp",),
             "slows an average, and --ema-half-life is 0": not self.ema_half_life and ("ema_ramp",),
             "weighs pairs, and --pair-share is 0": not self.pair_share and ("pair_weight",),

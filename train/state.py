@@ -10,6 +10,7 @@ import torch
 
 from stackgan.config import StackGANConfig
 from stackgan.model import CheckpointError, StackGAN
+from train.recipes import Recipe
 
 STATE_FORMAT = 1
 RUN = (
@@ -22,16 +23,14 @@ RUN = (
     "precision",
     "processes",
 )  # in every run's config.json
+RETIRED = {"real_label": 1.0, "r1_weight": 0.0}  # of older runs' recipes; all had these values
 
 
 def config_of(source: str | Path) -> StackGANConfig:
     """Of the networks in a run's folder or a checkpoint. Raises CheckpointError for neither."""
     if not (Path(source) / "state.pt").exists():
         return StackGAN.from_pretrained(source).config
-    try:
-        return StackGANConfig(**run_settings(source)["config"])
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{source}/config.json is damaged: {error}") from error
+    return network_of(run_settings(source))
 
 
 def model_of(source: str | Path) -> StackGAN:
@@ -53,6 +52,28 @@ def run_settings(run: str | Path) -> dict:
     except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(
             f"{run} is no folder of train.stage1 or train.stage2: {error}"
+        ) from error
+
+
+def network_of(settings: dict) -> StackGANConfig:
+    """The networks of a run with these settings (see run_settings).
+
+    Raises CheckpointError when they are of another version of this code, or damaged.
+    """
+    return _made(StackGANConfig, settings["config"])
+
+
+def recipe_of(settings: dict) -> Recipe:
+    """The recipe of a run with these settings. Raises CheckpointError likewise."""
+    return _made(Recipe, {k: v for k, v in settings["recipe"].items() if RETIRED.get(k) != v})
+
+
+def _made(kind: type, values: dict):
+    try:
+        return kind(**values)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"a run's config.json is damaged, or of another version of this code: {error}"
         ) from error
 
 
