@@ -190,65 +190,67 @@ class Generate(Tab):
 
     def build(self, chooser: gr.Dropdown) -> None:
         """Lay out the tab and connect it; `chooser` holds the checkpoint's name."""
-        at = lay_out(examples.captions(self.checkpoints.names[0]))
+        layout = lay_out(examples.captions(self.checkpoints.names[0]))
         self.controls = {
-            "caption": at.caption,
-            "seed": at.seed,
-            "hold": at.hold,
-            "samples": at.samples,
-            "truncation": at.truncation,
-            "mean": at.mean,
-            "epsilon_seed": at.epsilon_seed,
+            "caption": layout.caption,
+            "seed": layout.seed,
+            "hold": layout.hold,
+            "samples": layout.samples,
+            "truncation": layout.truncation,
+            "mean": layout.mean,
+            "epsilon_seed": layout.epsilon_seed,
             "checkpoint": chooser,
-            "best_of": at.best_of,
+            "best_of": layout.best_of,
         }
-        self.record = at.record
-        self.pictures = [at.drawn]
+        self.record = layout.record
+        self.pictures = [layout.drawn]
         self.draws = {
             **uses_model(self.draw),
             "inputs": list(self.controls.values()),
-            "outputs": [getattr(at, name) for name in Shown._fields],
+            "outputs": [getattr(layout, name) for name in Shown._fields],
             # Progress lies over Stage-II alone: the sketch is seen while the picture is drawn.
-            "show_progress_on": [at.picture, at.before_after],
+            "show_progress_on": [layout.picture, layout.before_after],
             "trigger_mode": LAST_COUNTS,
             **PRIVATE,
         }
-        boxes = [at.caption, at.seed, at.epsilon_seed]
-        gr.on([at.generate.click, *(box.submit for box in boxes)], **self.draws)
-        at.resample_z.click(**{**self.draws, **uses_model(self.resample_z)})
-        at.resample_epsilon.click(**{**self.draws, **uses_model(self.resample_epsilon)})
-        picked = at.examples.click(lambda row: row[0], at.examples, at.caption, **AT_ONCE)
+        boxes = [layout.caption, layout.seed, layout.epsilon_seed]
+        gr.on([layout.generate.click, *(box.submit for box in boxes)], **self.draws)
+        layout.resample_z.click(**{**self.draws, **uses_model(self.resample_z)})
+        layout.resample_epsilon.click(**{**self.draws, **uses_model(self.resample_epsilon)})
+        picked = layout.examples.click(
+            lambda row: row[0], layout.examples, layout.caption, **AT_ONCE
+        )
         self.draw_after(picked)
-        self._connect_views(at)
-        self._connect_choices(at, chooser)
+        self._connect_views(layout)
+        self._connect_choices(layout, chooser)
         endpoint(self.api, "generate")
 
-    def _connect_views(self, at: Layout) -> None:
+    def _connect_views(self, layout: Layout) -> None:
         """Which picture is seen large, and how; none of it needs the model."""
-        changed = [getattr(at, name) for name in Held._fields]
+        changed = [getattr(layout, name) for name in Held._fields]
         # Through the queue, because only there an error's words reach the page.
-        at.grid.select(self.pick, at.drawn, changed, show_progress="hidden", **PRIVATE)
-        at.view.change(_seen, at.view, [at.stages, at.slider_view], **AT_ONCE)
+        layout.grid.select(self.pick, layout.drawn, changed, show_progress="hidden", **PRIVATE)
+        layout.view.change(_seen, layout.view, [layout.stages, layout.slider_view], **AT_ONCE)
         # The line of the ImageSlider is dragged; this moves it by keyboard too.
-        at.divide.input(
+        layout.divide.input(
             None,
-            at.divide,
-            at.before_after,
+            layout.divide,
+            layout.before_after,
             js="(place) => ({ __type__: 'update', slider_position: place })",
             trigger_mode=LAST_COUNTS,
         )
 
-    def _connect_choices(self, at: Layout, chooser: gr.Dropdown) -> None:
+    def _connect_choices(self, layout: Layout, chooser: gr.Dropdown) -> None:
         """Controls that move other controls."""
-        hold_when_chosen(at.seed, at.dice, at.hold)
-        at.samples.input(None, [at.samples, at.best_of], at.best_of, js=GIVE_WAY)
-        at.best_of.input(None, [at.best_of, at.samples], at.samples, js=GIVE_WAY)
-        offer_examples(chooser, at.examples, examples.captions)
+        hold_when_chosen(layout.seed, layout.dice, layout.hold)
+        layout.samples.input(None, [layout.samples, layout.best_of], layout.best_of, js=GIVE_WAY)
+        layout.best_of.input(None, [layout.best_of, layout.samples], layout.samples, js=GIVE_WAY)
+        offer_examples(chooser, layout.examples, examples.captions)
         self.exchanges = exchange_examples(
-            chooser, [at.caption], lambda name: [examples.first(examples.captions(name))]
+            chooser, [layout.caption], lambda name: [examples.first(examples.captions(name))]
         )
         # Without triggers: when the page is opened, and when another checkpoint is chosen.
-        gr.on(None, self.offer, chooser, at.best_of, queue=False, **PRIVATE)
+        gr.on(None, self.offer, chooser, layout.best_of, queue=False, **PRIVATE)
 
     def offer(self, checkpoint) -> gr.Slider:
         """`offer_ranking`, at once; only a checkpoint that is yet to be loaded is computing."""

@@ -135,61 +135,65 @@ class Interpolate(Tab):
 
     def build(self, chooser: gr.Dropdown) -> None:
         """Lay out the tab and connect it; `chooser` holds the checkpoint's name."""
-        at = lay_out(examples.pairs(self.checkpoints.names[0]))
+        layout = lay_out(examples.pairs(self.checkpoints.names[0]))
         self.controls = {
-            **dict(zip(NUMERALS, at.sentences, strict=True)),
-            "sentences": at.count,
-            "frames": at.frames,
-            "noise": at.noise,
-            "seed": at.seed,
-            "end_seed": at.end_seed,
-            "spherical": at.spherical,
-            "truncation": at.truncation,
-            "position": at.scrubber.position,
+            **dict(zip(NUMERALS, layout.sentences, strict=True)),
+            "sentences": layout.count,
+            "frames": layout.frames,
+            "noise": layout.noise,
+            "seed": layout.seed,
+            "end_seed": layout.end_seed,
+            "spherical": layout.spherical,
+            "truncation": layout.truncation,
+            "position": layout.scrubber.position,
             "checkpoint": chooser,
         }
-        self.record = at.record
-        self.pictures = [at.scrubber.sketch_frames, at.scrubber.picture_frames, at.strip]
+        self.record = layout.record
+        self.pictures = [
+            layout.scrubber.sketch_frames,
+            layout.scrubber.picture_frames,
+            layout.strip,
+        ]
         travel = gr.State()
         shown_on = Shown(
-            sketch_frames=at.scrubber.sketch_frames,
-            picture_frames=at.scrubber.picture_frames,
-            exact=at.scrubber.exact,
-            asked=at.scrubber.asked,
-            strip=at.strip,
-            legend=at.legend,
-            save_strip=at.save_strip,
-            save_film=at.save_film,
-            report=at.report,
+            sketch_frames=layout.scrubber.sketch_frames,
+            picture_frames=layout.scrubber.picture_frames,
+            exact=layout.scrubber.exact,
+            asked=layout.scrubber.asked,
+            strip=layout.strip,
+            legend=layout.legend,
+            save_strip=layout.save_strip,
+            save_film=layout.save_film,
+            report=layout.report,
             travel=travel,
-            record=at.record,
+            record=layout.record,
         )
-        self._scrubber = at.scrubber
+        self._scrubber = layout.scrubber
         self.draws = {
             **uses_model(self.draw),
             "inputs": list(self.controls.values()),
             "outputs": list(shown_on),
-            "show_progress_on": at.scrubber.picture,
+            "show_progress_on": layout.scrubber.picture,
             "trigger_mode": LAST_COUNTS,
             **PRIVATE,
         }
-        submits = [box.submit for box in (*at.sentences, at.seed, at.end_seed)]
-        at.scrubber.ask_after(gr.on([at.interpolate.click, *submits], **self.draws))
-        at.scrubber.connect()
-        at.scrubber.asked.change(
+        submits = [box.submit for box in (*layout.sentences, layout.seed, layout.end_seed)]
+        layout.scrubber.ask_after(gr.on([layout.interpolate.click, *submits], **self.draws))
+        layout.scrubber.connect()
+        layout.scrubber.asked.change(
             **uses_model(self.between),
-            inputs=[at.scrubber.asked, travel],
-            outputs=at.scrubber.exact,
+            inputs=[layout.scrubber.asked, travel],
+            outputs=layout.scrubber.exact,
             trigger_mode=LAST_COUNTS,
             show_progress="hidden",
             **PRIVATE,
         )
-        choices = [at.film_ending, at.film_stage, at.film_bounce, at.film_seconds]
-        written = at.save_film.click(
-            self.film, [*choices, travel], at.film, show_progress_on=at.save_film, **PRIVATE
+        choices = [layout.film_ending, layout.film_stage, layout.film_bounce, layout.film_seconds]
+        written = layout.save_film.click(
+            self.film, [*choices, travel], layout.film, show_progress_on=layout.save_film, **PRIVATE
         )
-        written.success(None, at.film, None, js=SAVE_FILE)
-        self._connect_choices(at, chooser)
+        written.success(None, layout.film, None, js=SAVE_FILE)
+        self._connect_choices(layout, chooser)
         Endpoints(self.checkpoints).offer()
 
     def draw_after(self, event: gr.events.Dependency) -> gr.events.Dependency:
@@ -198,18 +202,22 @@ class Interpolate(Tab):
         self._scrubber.ask_after(drawn)
         return drawn
 
-    def _connect_choices(self, at: Layout, chooser: gr.Dropdown) -> None:
+    def _connect_choices(self, layout: Layout, chooser: gr.Dropdown) -> None:
         """Controls that show, hide or fill other controls."""
-        at.add.click(None, at.count, at.count, js=f"(n) => Math.min(n + 1, {MAX_SENTENCES})")
-        at.remove.click(None, at.count, at.count, js="(n) => Math.max(n - 1, 2)")
-        boxes = [*at.sentences[2:], at.add, at.remove]
-        at.count.change(_used_sentences, at.count, boxes, **AT_ONCE)
-        of_noise = [at.seed, at.end_seed, at.truncation]
-        at.noise.change(_used_seeds, at.noise, of_noise, **AT_ONCE)
-        path = [*at.sentences, at.count]
-        self.draw_after(at.examples.click(_split, at.examples, path, **AT_ONCE))
-        offer_examples(chooser, at.examples, lambda name: examples.on_lines(examples.pairs(name)))
-        self.exchanges = exchange_examples(chooser, at.sentences, _first_path)
+        layout.add.click(
+            None, layout.count, layout.count, js=f"(n) => Math.min(n + 1, {MAX_SENTENCES})"
+        )
+        layout.remove.click(None, layout.count, layout.count, js="(n) => Math.max(n - 1, 2)")
+        boxes = [*layout.sentences[2:], layout.add, layout.remove]
+        layout.count.change(_used_sentences, layout.count, boxes, **AT_ONCE)
+        of_noise = [layout.seed, layout.end_seed, layout.truncation]
+        layout.noise.change(_used_seeds, layout.noise, of_noise, **AT_ONCE)
+        path = [*layout.sentences, layout.count]
+        self.draw_after(layout.examples.click(_split, layout.examples, path, **AT_ONCE))
+        offer_examples(
+            chooser, layout.examples, lambda name: examples.on_lines(examples.pairs(name))
+        )
+        self.exchanges = exchange_examples(chooser, layout.sentences, _first_path)
 
 
 def _used_sentences(count: int) -> list:

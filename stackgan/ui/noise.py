@@ -244,46 +244,52 @@ class Noise(Tab):
     def build(self, chooser: gr.Dropdown) -> None:
         """Lay out the tab and connect it; `chooser` holds the checkpoint's name."""
         offered = examples.captions(self.checkpoints.names[0])
-        page = lay_out(examples.first(offered))
-        self.record = page.record
+        layout = lay_out(examples.first(offered))
+        self.record = layout.record
         self.controls = {
-            name: chooser if name == "checkpoint" else getattr(page, name) for name in self.CONTROLS
+            name: chooser if name == "checkpoint" else getattr(layout, name)
+            for name in self.CONTROLS
         }
-        self.pictures = [page.sketch, page.picture]
+        self.pictures = [layout.sketch, layout.picture]
         self.draws = {
             **uses_model(self.draw),
             "inputs": list(self.controls.values()),
             "outputs": [
-                page.sketch,
-                page.picture,
-                page.map,
-                page.epsilons,
-                page.report,
-                page.back,
-                page.begun,
-                page.record,
+                layout.sketch,
+                layout.picture,
+                layout.map,
+                layout.epsilons,
+                layout.report,
+                layout.back,
+                layout.begun,
+                layout.record,
             ],
             # Progress lies over Stage-II alone, so that the sketch is seen while it draws.
-            "show_progress_on": page.picture,
+            "show_progress_on": layout.picture,
             "trigger_mode": LAST_COUNTS,
             **PRIVATE,
         }
-        self._connect(page)
+        self._connect(layout)
         self.exchanges = exchange_examples(
-            chooser, [page.caption], lambda name: [examples.first(examples.captions(name))]
+            chooser, [layout.caption], lambda name: [examples.first(examples.captions(name))]
         )
         endpoint(self.api, "noise")
 
-    def _connect(self, page: Layout) -> None:
+    def _connect(self, layout: Layout) -> None:
         inputs = self.draws["inputs"]
-        begun = [page.caption.submit, page.directions.submit, page.seed.submit, page.go.click]
-        gr.on([*begun, page.mean.input, page.epsilon_seed.submit], **self.draws)
-        sliders = [page.x, page.y]
+        begun = [
+            layout.caption.submit,
+            layout.directions.submit,
+            layout.seed.submit,
+            layout.go.click,
+        ]
+        gr.on([*begun, layout.mean.input, layout.epsilon_seed.submit], **self.draws)
+        sliders = [layout.x, layout.y]
         gr.on(
-            [slider.input for slider in (*sliders, page.radius)],
+            [slider.input for slider in (*sliders, layout.radius)],
             **uses_model(self.move),
             inputs=inputs,
-            outputs=page.sketch,
+            outputs=layout.sketch,
             preprocess=False,  # which refuses a box that is empty for a moment, with a traceback
             trigger_mode=LAST_COUNTS,
             show_progress="hidden",
@@ -294,30 +300,34 @@ class Noise(Tab):
             **self.draws,
             **uses_model(self.arrive),
             # As the server last began it: between a release and its pictures the record is older.
-            "inputs": [*inputs, page.begun],
+            "inputs": [*inputs, layout.begun],
             "show_progress": "minimal",
         }
         # Gradio's sliders also tell of a release where somebody only passes through their boxes.
-        gr.on([s.release for s in (*sliders, page.radius, page.truncation)], **arriving)
-        page.map.select(_place_on_map, None, sliders, **AT_ONCE).then(**arriving)
+        gr.on([s.release for s in (*sliders, layout.radius, layout.truncation)], **arriving)
+        layout.map.select(_place_on_map, None, sliders, **AT_ONCE).then(**arriving)
         self.draw_after(
-            page.epsilons.select(_epsilon_in_row, None, [page.mean, page.epsilon_seed], **AT_ONCE)
+            layout.epsilons.select(
+                _epsilon_in_row, None, [layout.mean, layout.epsilon_seed], **AT_ONCE
+            )
         )
-        locked = page.lock.click(self.lock, inputs, [page.locked, *sliders], **PRIVATE)
+        locked = layout.lock.click(self.lock, inputs, [layout.locked, *sliders], **PRIVATE)
         locked.success(**self.draws)
-        before = [page.locked, page.directions, *sliders, page.radius]
-        page.back.click(self.go_back, page.locked, before, **PRIVATE).success(**self.draws)
+        before = [layout.locked, layout.directions, *sliders, layout.radius]
+        layout.back.click(self.go_back, layout.locked, before, **PRIVATE).success(**self.draws)
         # Another seed is another walk, with nothing to go back to.
-        start = [page.locked, *sliders, page.back]
+        start = [layout.locked, *sliders, layout.back]
         at_start = f"'{UNLOCKED}', 0, 0, {{ __type__: 'update', interactive: false }}"
-        page.seed.input(None, None, start, js=f"() => [{at_start}]")
-        rolled = page.seed_dice.click(
-            None, None, [page.seed, *start], js=f"() => [{ROLL}, {at_start}]"
+        layout.seed.input(None, None, start, js=f"() => [{at_start}]")
+        rolled = layout.seed_dice.click(
+            None, None, [layout.seed, *start], js=f"() => [{ROLL}, {at_start}]"
         )
         self.draw_after(rolled)
-        self.draw_after(page.directions_dice.click(None, None, page.directions, js=f"() => {ROLL}"))
+        self.draw_after(
+            layout.directions_dice.click(None, None, layout.directions, js=f"() => {ROLL}")
+        )
         gr.on(
-            [page.x.change, page.y.change, page.record.change],
+            [layout.x.change, layout.y.change, layout.record.change],
             None,
             sliders,
             None,

@@ -149,37 +149,39 @@ class Words(Tab):
 
     def build(self, chooser: gr.Dropdown) -> None:
         """Lay out the tab and connect it; `chooser` holds the checkpoint's name."""
-        page = lay_out(examples.words(self.checkpoints.names[0]))
-        self.record = page.record
+        layout = lay_out(examples.words(self.checkpoints.names[0]))
+        self.record = layout.record
         self.controls = {
-            "captions": page.captions,
-            "seed": page.seed,
-            "hold": page.hold,
-            "truncation": page.truncation,
-            "mean": page.mean,
-            "epsilon_seed": page.epsilon_seed,
+            "captions": layout.captions,
+            "seed": layout.seed,
+            "hold": layout.hold,
+            "truncation": layout.truncation,
+            "mean": layout.mean,
+            "epsilon_seed": layout.epsilon_seed,
             "checkpoint": chooser,
         }
-        pictures = [cell.picture for cell in page.cells]
-        self.pictures = [*(cell.sketch for cell in page.cells), *pictures]
-        cells = itertools.chain.from_iterable(page.cells)
+        pictures = [cell.picture for cell in layout.cells]
+        self.pictures = [*(cell.sketch for cell in layout.cells), *pictures]
+        cells = itertools.chain.from_iterable(layout.cells)
         self.draws = {
             **uses_model(self.draw),
             "inputs": list(self.controls.values()),
-            "outputs": [page.seed, page.record, page.save, page.report, *cells],
+            "outputs": [layout.seed, layout.record, layout.save, layout.report, *cells],
             # Progress lies over Stage-II alone: the sketches are seen while it draws.
             "show_progress_on": pictures,
             "trigger_mode": LAST_COUNTS,
             **PRIVATE,
         }
-        boxes = [page.captions, page.seed, page.epsilon_seed]
-        gr.on([page.go.click, *(box.submit for box in boxes)], **self.draws)
-        picked = page.examples.click(lambda row: row[0], page.examples, page.captions, **AT_ONCE)
+        boxes = [layout.captions, layout.seed, layout.epsilon_seed]
+        gr.on([layout.go.click, *(box.submit for box in boxes)], **self.draws)
+        picked = layout.examples.click(
+            lambda row: row[0], layout.examples, layout.captions, **AT_ONCE
+        )
         self.draw_after(picked)
-        hold_when_chosen(page.seed, page.seed_dice, page.hold)
-        offer_examples(chooser, page.examples, examples.words)
+        hold_when_chosen(layout.seed, layout.seed_dice, layout.hold)
+        offer_examples(chooser, layout.examples, examples.words)
         self.exchanges = exchange_examples(
-            chooser, [page.captions], lambda name: [examples.first(examples.words(name))]
+            chooser, [layout.captions], lambda name: [examples.first(examples.words(name))]
         )
         endpoint(self.api, "words")
 
