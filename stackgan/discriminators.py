@@ -21,6 +21,8 @@ from stackgan.images import shrink
 from stackgan.layers import DownBlock, initialize_weights
 from stackgan.norms import spectral_norm
 
+STRIDES = (4, 8, 16, 32)  # of a FeaturePyramid's maps
+
 
 class FeaturePyramid(Protocol):
     """What FeatureDiscriminator stands on: a frozen network that gives a pyramid of maps."""
@@ -101,7 +103,8 @@ class FeatureDiscriminator(nn.Module):
     to `growth` times the channels of the one before: a deep map mixed to few channels no longer says
     what is in the picture. Every head of the whole picture also reads the sentence. Pictures larger
     than `view` pixels are judged twice: whole, shrunk to `view`, with the text; and as one random
-    native-size crop of `view`, without it.
+    native-size crop of `view`, without it. Smaller ones are enlarged, and maps with a cell of less
+    than two of their pixels, which see the enlargement alone, are left out.
     """
 
     encoder_is_frozen = True  # features of a picture stay true while the heads learn
@@ -122,10 +125,14 @@ class FeatureDiscriminator(nn.Module):
         # Not a registered submodule: its weights come from its own package, not from our state.
         self._frozen_pyramid = [pyramid]
         generator = torch.Generator().manual_seed(seed)
-        widths = [channels * growth**i for i in range(len(pyramid.channels))]
+        coarsest = len(STRIDES) - 1
+        self.levels = [
+            i for i, s in enumerate(STRIDES) if s * resolution >= 2 * view or i == coarsest
+        ]
+        widths = [channels * growth**i for i in self.levels]
         self.mix_channels = nn.ModuleList(
-            _frozen_conv(c, width, 1, generator)
-            for c, width in zip(pyramid.channels, widths, strict=True)
+            _frozen_conv(pyramid.channels[i], width, 1, generator)
+            for i, width in zip(self.levels, widths, strict=True)
         )
         self.mix_scales = nn.ModuleList(_frozen_conv(w, w, 3, generator) for w in widths)
         # From a deeper map's channels to those of the map that it is added to.
@@ -134,8 +141,8 @@ class FeatureDiscriminator(nn.Module):
             for width, deep in pairwise(widths)
         )
         # The maps' deviations on photographs; see `calibrate`.
-        self.register_buffer("map_scale", torch.ones(len(pyramid.channels)))
-        sizes = [view // stride for stride in (4, 8, 16, 32)]
+        self.register_buffer("map_scale", torch.ones(len(self.levels)))
+        sizes = [view // STRIDES[i] for i in self.levels]
         text = (config.embedding_dim, config.discriminator_text_dim)
         self.heads = nn.ModuleList(
             _Head(width, size, *text) for width, size in zip(widths, sizes, strict=True)
@@ -152,7 +159,7 @@ class FeatureDiscriminator(nn.Module):
         Shallow maps vary six times as much as deep ones; dividing by this keeps the heads of fine
         texture from drowning those that see whole objects.
         """
-        maps = self._frozen_pyramid[0].maps(_resize(photos, self.view))
+        maps = self._maps(resized(photos, self.view))
         self.map_scale.copy_(torch.stack([m.float().std() for m in maps]))
 
     def encode(self, images: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
@@ -160,7 +167,7 @@ class FeatureDiscriminator(nn.Module):
 
         `generator`: a CPU generator that places the crops.
         """
-        views = [_resize(images, self.view)]
+        views = [resized(images, self.view)]
         if self.crops:
             views.append(_random_crop(images, self.view, generator))
         return [m for view in views for m in self._pyramid(view)]
@@ -184,7 +191,7 @@ class FeatureDiscriminator(nn.Module):
 
         The heads' last maps of the whole picture, averaged over the place.
         """
-        maps = self._pyramid(_resize(images, self.view))
+        maps = self._pyramid(resized(images, self.view))
         seen = [head.down(m).mean(dim=(2, 3)) for head, m in zip(self.heads, maps, strict=True)]
         return torch.cat(seen, dim=1)
 
@@ -195,8 +202,12 @@ class FeatureDiscriminator(nn.Module):
     def forward(self, images: Tensor, embeddings: Tensor) -> list[Tensor]:
         return self.score(self.encode(images), embeddings)
 
-    def _pyramid(self, view: Tensor) -> list[Tensor]:
+    def _maps(self, view: Tensor) -> list[Tensor]:
         maps = self._frozen_pyramid[0].maps(view)
+        return [maps[i] for i in self.levels]
+
+    def _pyramid(self, view: Tensor) -> list[Tensor]:
+        maps = self._maps(view)
         mixed, above = [], None
         for i in reversed(range(len(maps))):
             x = self.mix_channels[i](maps[i] / self.map_scale[i])
@@ -209,7 +220,7 @@ class FeatureDiscriminator(nn.Module):
 
 
 class _Head(nn.Module):
-    """Spectrally normalised: (N, C, S, S) → 4×4, joined with the text if there is one → logit."""
+    """Spectrally normalised: (N, C, S, S) → 4×4 or less, joined with the text if any → logit."""
 
     def __init__(self, channels: int, size: int, embedding_dim: int = 0, text_dim: int = 0):
         super().__init__()
@@ -221,11 +232,11 @@ class _Head(nn.Module):
         self.down = nn.Sequential(*down)
         self.text = nn.Linear(embedding_dim, text_dim) if text_dim else None
         self.join = spectral_norm(nn.Conv2d(channels + text_dim, channels, 1))
-        self.decide = spectral_norm(nn.Conv2d(channels, 1, 4))
+        self.decide = spectral_norm(nn.Conv2d(channels, 1, size))
 
     def forward(self, x: Tensor, *texts: Tensor) -> list[Tensor]:
         """Logits (N,) in single precision for each of the texts (N, E); one where none is read."""
-        x = self.down(x)  # (N, C′, 4, 4)
+        x = self.down(x)  # (N, C′, S′, S′), S′ at most 4
         # In a 1×1 convolution over map and text, the text's part is the same at every place, and the
         # map's part is the same whatever the text: each is computed once, and they are added.
         of_map, of_text = self.join.weight.flatten(1).tensor_split([x.shape[1]], dim=1)
@@ -257,15 +268,17 @@ def _frozen_conv(inputs: int, outputs: int, size: int, generator: torch.Generato
     return conv.requires_grad_(False)
 
 
-def _resize(images: Tensor, size: int) -> Tensor:
+def resized(images: Tensor, size: int) -> Tensor:
+    """Pictures (N, 3, S, S) → (N, 3, size, size), as FeatureDiscriminator is shown whole ones."""
     if images.shape[-1] == size:
         return images
     # A box average when shrinking by a whole factor: exact, and cheaper than antialiasing.
     if images.shape[-1] % size == 0:
         return shrink(images, size)
     # Bilinear: a product from either side, in a third of the time that F.interpolate takes.
-    side = torch.eye(images.shape[-1], device=images.device, dtype=images.dtype)
-    weights = F.interpolate(side[None], size=size, mode="linear")[0].T  # (size, H)
+    side = torch.eye(images.shape[-1], device=images.device)[None, None]
+    weights = F.interpolate(side, (size, images.shape[-1]), mode="bilinear", antialias=True)
+    weights = weights[0, 0].to(images.dtype)  # (size, H)
     planes = weights @ images.contiguous() @ weights.T
     return planes.contiguous(memory_format=torch.channels_last)
 

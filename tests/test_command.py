@@ -183,7 +183,7 @@ def test_base_keeps_its_rate_however_short_epochs_are():
         (["--out", "{new}", "--data", "{data}", "--discriminator", "Paper"], "--discriminator"),
         (["--out", "{new}", "--data", "{data}", "--halve-every", "-1"], "--halve-every"),
         (["--out", "{new}", "--data", "{data}", "--view", "64"], "--view"),
-        (["--out", "{new}", "--data", "{data}", "--view", "160"], "--view"),
+        (["--out", "{new}", "--data", "{data}", "--view", "144"], "--view"),
         (["--out", "{new}", "--data", "{data}", "--ema-ramp", "0"], "--ema-ramp"),
         (["--out", "{new}", "--data", "{data}", "--pair-share", "0.5"], "Stage-II's"),
         (["--out", "{new}", "--data", "{data}", "--discriminator-width", "8"], "the paper's"),

@@ -209,6 +209,28 @@ def test_feature_discriminator_reads_text_in_whole_pictures_only():
     assert (d.map_scale > 0).all()
 
 
+@pytest.mark.parametrize(
+    ("resolution", "view", "sides"),
+    [
+        (64, 128, [32, 16, 8, 4]),  # a cell of stride 4 is two pixels of the picture
+        (64, 192, [24, 12, 6]),
+        (64, 256, [32, 16, 8]),
+        (256, 256, [64, 32, 16, 8]),  # and no crops
+        (16, 256, [8]),
+    ],
+)
+def test_maps_finer_than_the_picture_are_left_out(resolution, view, sides):
+    d = FeatureDiscriminator(TINY, resolution, TinyFeatures(), view)
+    images = (torch.rand(2, 3, resolution, resolution) * 2 - 1).requires_grad_()
+    assert [m.shape[-1] for m in d.encode(images)] == sides
+    logits = d(images, torch.randn(2, 16))
+    assert [x.shape for x in logits] == [(2,)] * len(sides)
+    sum(x.sum() for x in logits).backward()
+    assert images.grad.abs().sum() > 0
+    d.calibrate(images.detach())
+    assert len(d.map_scale) == len(sides)
+
+
 def test_heads_are_convolutions_of_maps_beside_a_replicated_text():
     d = FeatureDiscriminator(TINY, 64, TinyFeatures()).eval()
     images, embeddings = torch.rand(3, 3, 64, 64) * 2 - 1, torch.randn(3, 16)

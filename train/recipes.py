@@ -57,8 +57,8 @@ class Recipe:
             "pair_share": (0 <= self.pair_share <= 1, "is a share from 0 to 1"),
             "discriminator": (self.discriminator in ("paper", "features"), "is paper or features"),
             "loss": (self.loss in ("cross-entropy", "hinge"), "is cross-entropy or hinge"),
-            # Halved again and again, each map has to come to the 4×4 that a head decides on.
-            "view": (self.view >= 128 and self.view.bit_count() == 1, "is a power of 2 from 128"),
+            # So that every map of the frozen network has whole cells.
+            "view": (self.view >= 128 and self.view % 32 == 0, "is a multiple of 32 from 128"),
         }
         for name, (fits, wanted) in checks.items():
             if not fits:
