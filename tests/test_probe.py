@@ -7,7 +7,7 @@ import torch
 from conftest import fake_encoder, write_imagefolder
 from trainers import TinyFeatures
 
-from train import probe
+from train import probe, spread
 from train.prepare import prepare
 
 
@@ -52,6 +52,19 @@ def test_the_command_probes_both_stages_at_every_view(many, checkpoint_folder, m
     assert list(one) == ["stage1"]
     again = probe.probe(checkpoint_folder / "sketches", many, views=(64,), pyramid=TinyFeatures())
     assert one == again
+
+
+def test_every_picture_has_a_noise_of_its_own(many, checkpoint_folder, monkeypatch):
+    drawn = []
+
+    def drawing(pipeline, embeddings, noise):
+        drawn.append(torch.cat([noise.z, noise.epsilon1, noise.epsilon2], dim=1))
+        return spread.draw(pipeline, embeddings, noise)
+
+    monkeypatch.setattr("train.probe.draw", drawing)
+    probe.probe(checkpoint_folder / "sketches", many, views=(64,), pyramid=TinyFeatures())
+    rows = torch.cat(drawn)
+    assert len(rows.unique(dim=0)) == len(rows) == 64
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,8 @@ def probe(
     rows = data.train[order[:samples]]
     seen: dict[str, tuple[Seen, Seen]] = {}
     bar = tqdm(total=samples, desc="photographs and pictures", unit="photo", disable=None)
-    for part, real in zip(rows.split(BATCH), photos(data, rows), strict=True):
-        seeds = latents.seeds_from(seed + bar.n, len(part))
+    for i, (part, real) in enumerate(zip(rows.split(BATCH), photos(data, rows), strict=True)):
+        seeds = latents.seeds_from(seed + i * BATCH, len(part))
         noise = Noise(
             latents.noise(seeds, config.noise_dim),
             *(latents.noise(seeds, config.condition_dim, s) for s in ("epsilon1", "epsilon2")),
