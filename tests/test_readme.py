@@ -73,7 +73,9 @@ def test_training_commands_train_and_the_result_draws(tmp_path):
     assert Image.open(tmp_path / "a.png").size == (256, 256)
 
 
-@pytest.mark.parametrize("module", ["stackgan.benchmark", "train.scorer", "train.evaluate"])
+@pytest.mark.parametrize(
+    "module", ["stackgan.benchmark", "train.probe", "train.scorer", "train.evaluate"]
+)
 def test_measuring_commands_use_flags_that_exist(module, tmp_path):
     [command] = [c for c in SHELL if c.split()[2] == module]
     shown = run(f"python -m {module} --help", tmp_path).stdout
