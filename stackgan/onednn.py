@@ -41,7 +41,9 @@ def _pairs(dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
     enlarged = transposed_convolution(x, pack_transposed(kernel, 1, 2), bias, 1, 2, "relu")
     yield enlarged, F.conv_transpose2d(x, kernel, bias, 2, 1)
     rows, matrix = x.flatten(0, 2).contiguous(), weight.flatten(1)[:, :4].contiguous()
-    yield linear(rows, pack_linear(matrix), bias), F.linear(rows, matrix, bias)
+    packed, right = pack_linear(matrix), F.linear(rows, matrix, bias)
+    yield linear(rows, packed, bias), right
+    yield linear(rows, packed, bias, torch.ones_like(right)), right + 1
 
 
 def pack(weight: Tensor, padding: int, stride: int, groups: int = 1) -> Tensor:
@@ -95,6 +97,8 @@ def pack_linear(weight: Tensor) -> Tensor:
     return torch.ops.mkldnn._reorder_linear_weight(weight, None)
 
 
-def linear(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
-    """x (…, I) → (…, O)."""
-    return torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+def linear(x: Tensor, packed: Tensor, bias: Tensor | None, added: Tensor | None = None) -> Tensor:
+    """x (…, I) → (…, O), plus what is `added` of that shape."""
+    if added is None:
+        return torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+    return torch.ops.mkldnn._linear_pointwise.binary(x, added, packed, bias, "add")

@@ -163,6 +163,33 @@ def test_a_batch_is_its_pictures_one_by_one(make, dtype):
 
 
 @pytest.mark.parametrize(("make", "dtype"), ENGINES)
+def test_what_is_kept_of_a_sentence_is_that_sentence_s(make, dtype):
+    """One, another, the first again, alone and in batches: always the plain network's pictures."""
+    model = trained_like(SMALL)
+    plain, engine = PlainEngine(model), make(model, dtype)
+    sentences, z, _ = draw_inputs(model, 4, False)
+    for rows in ([0], [1], [0], [0], [0, 0, 0], [0, 1], [1, 0], [1, 1], [0, 1]):
+        inputs = sentences[rows], z[: len(rows)], None
+        sketches = plain.sketch(*inputs)
+        assert_same(engine.sketch(*inputs), sketches, dtype)
+        inputs = sketches, sentences[rows], None
+        assert_same(engine.refine(*inputs), plain.refine(*inputs), dtype)
+
+
+def test_a_sentence_changed_in_place_is_another_one():
+    model = trained_like(SMALL)
+    engine = TorchEngine(model, dtype=torch.float32)
+    sentences, z, _ = draw_inputs(model, 2, False)
+    first = engine.sketch(sentences[:1], z[:1], None)
+    other = engine.sketch(sentences[1:], z[:1], None)
+    held = sentences[:1].clone()
+    engine.sketch(held, z[:1], None)
+    held.copy_(sentences[1:])
+    assert_same(engine.sketch(held, z[:1], None), other, torch.float32)
+    assert (first - other).abs().max() > 0.01
+
+
+@pytest.mark.parametrize(("make", "dtype"), ENGINES)
 def test_two_callers_at_once_get_their_own_pictures(make, dtype):
     model = trained_like(SMALL)
     engine = make(model, dtype)

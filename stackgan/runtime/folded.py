@@ -67,19 +67,24 @@ class Convolution(nn.Module):
 
 
 class Linear(nn.Module):
-    """y = x Wᵀ + b, for a weight (O, I) and a bias (O,), with a `pack()` like Convolution's."""
+    """y = x Wᵀ + b, for a weight (O, I) and a bias (O,) or none, with a `pack()` like Convolution's."""
 
-    def __init__(self, weight: Tensor, bias: Tensor):
+    def __init__(self, weight: Tensor, bias: Tensor | None):
         super().__init__()
-        self.weight, self.bias = nn.Parameter(weight.contiguous()), nn.Parameter(bias)
+        self.weight = nn.Parameter(weight.contiguous())
+        self.bias = None if bias is None else nn.Parameter(bias)
         self.packed = False
 
     def pack(self) -> None:
         self.weight = nn.Parameter(onednn.pack_linear(self.weight), requires_grad=False)
         self.packed = True
 
-    def forward(self, x: Tensor) -> Tensor:
-        return (onednn.linear if self.packed else F.linear)(x, self.weight, self.bias)
+    def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        """x (…, I) → (…, O), and what is `added` of that shape."""
+        if self.packed:
+            return onednn.linear(x, self.weight, self.bias, added)
+        y = F.linear(x, self.weight, self.bias)
+        return y if added is None else y + added
 
 
 class GatheredUp(nn.Module):
@@ -142,7 +147,11 @@ class TextMap(nn.Module):
 
 
 class FoldedStage1(nn.Module):
-    """Stage-I for inference; takes embeddings as the encoder gives them."""
+    """Stage-I for inference; takes embeddings as the encoder gives them.
+
+    The first layer's part of ĉ₀ and its part of z are two products, whose sum it is: the one stays
+    the same while only the noise changes.
+    """
 
     def __init__(self, norm: EmbeddingNorm, stage: Stage1Generator):
         super().__init__()
@@ -150,14 +159,19 @@ class FoldedStage1(nn.Module):
         seed_map = fuse_linear_bn_eval(stage.seed_map[0], stage.seed_map[1])
         # Rows in the order (y, x, channel): its result is a channels_last map as it stands.
         rows = torch.arange(seed_map.out_features).view(-1, 4, 4).permute(1, 2, 0).flatten()
-        self.seed_map = Linear(seed_map.weight[rows], seed_map.bias[rows])
+        of_condition, of_noise = seed_map.weight[rows].tensor_split([self.conditioning.dim], dim=1)
+        self.text = Linear(of_condition, seed_map.bias[rows])
+        self.seed_map = Linear(of_noise, None)
         self.up, self.to_rgb = fold_end(stage.up, stage.to_rgb, size=4)
 
-    def forward(self, embeddings: Tensor, z: Tensor, epsilon: Tensor | None) -> Tensor:
-        """embeddings (N, E), z (N, N_z), ε (N, N_g) or None → sketches (N, 3, H₀, W₀)."""
-        condition = self.conditioning(embeddings, epsilon)
-        x = torch.cat([condition, z], dim=1).to(self.seed_map.weight.dtype)
-        x = self.seed_map(x).relu_().unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)
+    def read(self, embeddings: Tensor, epsilon: Tensor | None) -> Tensor:
+        """Embeddings (N, E), ε (N, N_g) or None → what `draw` wants of the sentences, (N, 8g·4·4)."""
+        return self.text(self.conditioning(embeddings, epsilon).to(self.text.weight.dtype))
+
+    def draw(self, text: Tensor, z: Tensor) -> Tensor:
+        """Of N sentences, or of one for all, and z (N, N_z) → sketches (N, 3, H₀, W₀)."""
+        x = self.seed_map(z.to(text.dtype), text.expand(len(z), -1).contiguous())
+        x = x.relu_().unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)
         return finish(self.to_rgb(self.up(x)))
 
 
@@ -190,13 +204,18 @@ class FoldedStage2(nn.Module):
             ]
         self.up, self.to_rgb = fold_end(stage.up, stage.to_rgb, size=16)
 
-    def forward(self, sketches: Tensor, embeddings: Tensor, epsilon: Tensor | None) -> Tensor:
-        """sketches (N, 3, 64, 64), embeddings (N, E), ε or None → pictures (N, 3, H, W)."""
-        dtype = self.join.weight.dtype
-        x = sketches.to(dtype, memory_format=torch.channels_last)
-        x, text = self.encoder(x), None  # (N, 4g, 16, 16)
-        if self.text is not None:
-            text = self.text(self.conditioning(embeddings, epsilon).to(dtype))
+    def read(self, embeddings: Tensor, epsilon: Tensor | None) -> Tensor | None:
+        """Embeddings (N, E), ε or None → what `draw` wants of the sentences, (N, 4g, 16, 16) if any."""
+        if self.text is None:
+            return None
+        return self.text(self.conditioning(embeddings, epsilon).to(self.join.weight.dtype))
+
+    def draw(self, sketches: Tensor, text: Tensor | None) -> Tensor:
+        """Sketches (N, 3, 64, 64) and of N sentences, or of one for all → pictures (N, 3, H, W)."""
+        x = sketches.to(self.join.weight.dtype, memory_format=torch.channels_last)
+        x = self.encoder(x)  # (N, 4g, 16, 16)
+        if text is not None:  # a copy, which is overwritten
+            text = text.expand_as(x).clone(memory_format=torch.channels_last)
         x = self.join(x, text)
         for first, second in zip(self.residual[::2], self.residual[1::2], strict=True):
             x = second(first(x), x)

@@ -12,7 +12,7 @@ import numpy as np
 import openvino as ov
 import torch
 from openvino import opset13 as op
-from torch import Tensor, nn
+from torch import Tensor
 
 from stackgan.model import StackGAN
 from stackgan.runtime.folded import (
@@ -20,7 +20,6 @@ from stackgan.runtime.folded import (
     FoldedStage1,
     FoldedStage2,
     GatheredUp,
-    Linear,
     TextMap,
 )
 from stackgan.runtime.plain import has_native_bf16
@@ -77,8 +76,9 @@ class OpenVINOEngine:
 
 def stage1_graph(stage: FoldedStage1) -> ov.Model:
     """[ĉ₀, z] (N, N_g + N_z) → sketches (N, 3, H₀, W₀)."""
-    inputs = op.parameter([-1, stage.seed_map.weight.shape[1]], np.float32)
-    x = op.relu(op.add(matmul(inputs, stage.seed_map), constant(stage.seed_map.bias)))
+    weight = torch.cat([stage.text.weight, stage.seed_map.weight], dim=1)
+    inputs = op.parameter([-1, weight.shape[1]], np.float32)
+    x = op.relu(op.add(matmul(inputs, weight), constant(stage.text.bias)))
     x = op.reshape(x, np.array([0, 4, 4, -1]), special_zero=True)
     x = op.transpose(x, np.array([0, 3, 1, 2]))
     return ov.Model([tail(x, stage)], [inputs], "stage1")
@@ -136,7 +136,9 @@ def gathered(x: ov.Node, layer: GatheredUp) -> ov.Node:
     ) // 2  # by that tap from each place of the result
     which = op.constant((seen == pixel).astype(np.float32))  # (2H, 3H)
     pixels = op.transpose(x, np.array([0, 2, 3, 1]))
-    products = op.add(matmul(pixels, layer.linear), constant(layer.linear.bias))  # (N, H, W, 9·C′)
+    products = op.add(
+        matmul(pixels, layer.linear.weight), constant(layer.linear.bias)
+    )  # (N, H, W, 9·C′)
     shape = np.array([0, size, size, 3, 3, -1])
     by_tap = op.transpose(op.reshape(products, shape, True), np.array([0, 1, 3, 2, 4, 5]))
     columns = op.reshape(by_tap, np.array([0, 3 * size, 3 * size, -1]), True)
@@ -148,14 +150,17 @@ def gathered(x: ov.Node, layer: GatheredUp) -> ov.Node:
 
 def text_map(condition: ov.Node, layer: TextMap) -> ov.Node:
     """What `TextMap.forward` does."""
-    sums = op.reshape(matmul(condition, layer.linear), np.array([0, 9, -1]), special_zero=True)
+    sums = op.reshape(
+        matmul(condition, layer.linear.weight), np.array([0, 9, -1]), special_zero=True
+    )
     pixels = op.gather(sums, layer.where.numpy(), np.array(1))  # (N, H·W, C′)
     shape = np.array([0, layer.size, layer.size, -1])
     return op.transpose(op.reshape(pixels, shape, special_zero=True), np.array([0, 3, 1, 2]))
 
 
-def matmul(x: ov.Node, linear: nn.Linear | Linear) -> ov.Node:
-    return op.matmul(x, constant(linear.weight), transpose_a=False, transpose_b=True)
+def matmul(x: ov.Node, weight: Tensor) -> ov.Node:
+    """x (…, I) and a weight (O, I) → (…, O)."""
+    return op.matmul(x, constant(weight), transpose_a=False, transpose_b=True)
 
 
 def constant(values: Tensor) -> ov.Node:
