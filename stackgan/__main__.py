@@ -48,7 +48,11 @@ def _generate(argv: list[str]) -> int:
     )
     p.add_argument("caption", help="one sentence, for example: a flower with long yellow petals")
     p.add_argument(
-        "-n", "--count", type=int, default=1, help="pictures: the next one has the next seeds"
+        "-n",
+        "--count",
+        type=int,
+        default=1,
+        help="how many pictures, with seeds counting up from --seed",
     )
     p.add_argument("--seed", type=int, help="of the noise z; a random one unless given")
     p.add_argument("--out", default="stackgan.png", help="PNG; several are numbered (name-1.png)")
@@ -91,7 +95,7 @@ def _interpolate(argv: list[str]) -> int:
         'python -m stackgan interpolate "A" "B"',
         "Go from one sentence to another in small steps, or on through up to five.",
     )
-    p.add_argument("captions", nargs="+", help="sentences in the order of the way: 2 to 5")
+    p.add_argument("captions", nargs="+", help="2 to 5 sentences, in order")
     p.add_argument("--frames", type=int, default=24, help=f"2 to {MAX_FRAMES} (default 24)")
     p.add_argument("--seed", type=int, help="of z, held all the way; z = 0 unless given")
     p.add_argument("--end-seed", type=int, help="z travels from --seed to this one")
@@ -100,7 +104,9 @@ def _interpolate(argv: list[str]) -> int:
         "--stage", type=int, choices=(1, 2), default=2, help="whose pictures (default 2)"
     )
     p.add_argument("--seconds", type=float, default=3.0, help="from start to end (default 3)")
-    p.add_argument("--one-way", action="store_true", help="begin again instead of going back")
+    p.add_argument(
+        "--one-way", action="store_true", help="start again at the end instead of playing backwards"
+    )
     p.add_argument("--out", default="stackgan.gif", help=f"{FILMS}, or .png for a film strip")
     args = p.parse_intermixed_args(argv)
     low = len(args.captions)
@@ -142,7 +148,7 @@ def _interpolate(argv: list[str]) -> int:
 def _parser(prog: str, description: str) -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog=prog, description=description)
     p.add_argument("--checkpoint", default="flowers", help="bundled name, folder or Hub repository")
-    p.add_argument("--epsilon-seed", type=int, help="redraw ε; ε = 0 unless given")
+    p.add_argument("--epsilon-seed", type=int, help="draw ε from this seed; ε = 0 unless given")
     p.add_argument("--truncation", type=float, default=1.0, help="scale of z, 0 to 1.5")
     p.add_argument("--device", help="cpu, cuda, …")
     return p

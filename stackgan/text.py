@@ -43,7 +43,9 @@ def clean_caption(caption: str) -> str:
         caption.encode()
     except UnicodeEncodeError as error:  # a lone surrogate, which JSON can bring
         broken = echoed(caption[error.start])
-        raise ValueError(f"the caption holds half a character, {broken}: type it again") from error
+        raise ValueError(
+            f"the caption holds an invalid character, {broken}: type it again"
+        ) from error
     return caption
 
 

@@ -86,6 +86,11 @@ def test_a_mean_is_shipped_like_a_run(stage2_run, later2, tmp_path, monkeypatch)
     settings, told = run_settings(later2), settings_of(tmp_path / "shipped")
     assert told["recipe"] == settings["recipe"]
     alone = averaged(tmp_path / "shipped", stage2_run, tmp_path / "alone", "--share", "0")
+    # The shipped one's card and samples are of its own weights.
+    assert not (tmp_path / "alone" / "samples.png").exists()
+    cards = [(tmp_path / name / "README.md").read_text() for name in ("shipped", "alone")]
+    assert "Captions of the grid" in cards[0]
+    assert "Captions of the grid" not in cards[1]
     for name, value in StackGAN.from_pretrained(tmp_path / "shipped").named_buffers():
         held = alone.get_buffer(name)
         assert held.float().sub(value).norm() <= 0.1 * value.float().norm() + 1e-6, name

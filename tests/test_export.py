@@ -18,6 +18,7 @@ from train.export import write_companions
 from train.history import history
 from train.known import known_captions
 from train.metrics import Score, missing
+from train.prepare import prepare
 from train.report import ROWS, entry
 
 
@@ -25,7 +26,7 @@ def test_known_captions_are_the_training_split_s_and_spread(arrays):
     data = PhotoData(arrays, 64)
     rows = [json.loads(line) for line in (arrays / "captions.jsonl").open()]
     training = [rows[p] for p in data.train.tolist()]
-    known = known_captions(arrays, "flowers", fake_encoder, count=6)
+    known = known_captions(data, "flowers", fake_encoder, count=6)
     assert known.subject == "flowers"
     assert known.names == sorted({row["class_name"] for row in training})
     assert len(set(known.captions)) == 6
@@ -35,29 +36,30 @@ def test_known_captions_are_the_training_split_s_and_spread(arrays):
         row["class_name"] for c in known.captions for row in training if c in row["captions"]
     ]
     assert max(map(classes.count, classes)) - min(map(classes.count, classes)) <= 1
-    assert known_captions(arrays, "flowers", fake_encoder, count=6).captions == known.captions
-    everything = known_captions(arrays, "flowers", fake_encoder)
+    assert known_captions(data, "flowers", fake_encoder, count=6).captions == known.captions
+    everything = known_captions(data, "flowers", fake_encoder)
     assert len(everything.captions) == len({c for row in training for c in row["captions"]})
 
 
 def test_threshold_lets_the_validation_split_pass(arrays):
     data = PhotoData(arrays, 64)
-    known = known_captions(arrays, "flowers", fake_encoder)
+    known = known_captions(data, "flowers", fake_encoder)
     unseen = data.embeddings[data.validation].flatten(0, 1).float()
     assert not any(known.is_far(unseen))
     assert known.is_far(-known.closeness(unseen).mean() * unseen[:1]) == [True]
 
 
 def test_companions_are_written_and_fit(arrays, tmp_path):
-    write_companions(arrays, tmp_path, "flowers", encode=fake_encoder)
+    data = PhotoData(arrays, 64)
+    write_companions(data, tmp_path, "flowers", encode=fake_encoder)
     assert sorted(path.name for path in tmp_path.iterdir()) == [KNOWN]
     assert KnownCaptions.load(tmp_path / KNOWN).embedding_dim == 16
     scorer = Scorer(12, 16, "lite0", TINY.encoder)
-    write_companions(arrays, tmp_path, "flowers", scorer=scorer, encode=fake_encoder)
+    write_companions(data, tmp_path, "flowers", scorer=scorer, encode=fake_encoder)
     assert Scorer.load(tmp_path / SCORER).about == scorer.about
     other = Scorer(12, 8, "lite0", TINY.encoder)
     with pytest.raises(ValueError, match="train one on the same data"):
-        write_companions(arrays, tmp_path, "flowers", scorer=other, encode=fake_encoder)
+        write_companions(data, tmp_path, "flowers", scorer=other, encode=fake_encoder)
 
 
 @pytest.fixture
@@ -184,6 +186,22 @@ def test_photographs_that_moved_are_named_anew(arrays, stage1_run, tmp_path, mon
     assert export.main(command) == 2
     assert "gone" in capsys.readouterr().err
     assert export.main([*command, "--data", str(moved)]) == 0
+
+
+def test_other_photographs_are_refused_before_anything_is_written(
+    photo_folder, stage1_run, tmp_path, monkeypatch, capsys
+):
+    """Another split, whose grid would be of captions learned from; and vectors of another length."""
+    out, other, short = tmp_path / "out", tmp_path / "other", tmp_path / "short"
+    commands_of(stage1_run, out, monkeypatch)
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    prepare(photo_folder, other, split="random", encode=fake_encoder, embedding_dim=16)
+    prepare(photo_folder, short, encode=lambda c: fake_encoder(c)[:, :8], embedding_dim=8)
+    command = ["--run", str(stage1_run), "--out", str(out), "--name", "flowers", "--data"]
+    for folder in (other, short):
+        assert export.main([*command, str(folder)]) == 2
+        assert "holds other photographs" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_the_card_says_where_scores_are_of_other_numbers(metrics):

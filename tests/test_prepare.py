@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -103,9 +105,24 @@ def test_interruption_leaves_nothing_that_looks_finished(photo_folder, tmp_path,
     monkeypatch.setattr(train.prepare, "_write_embeddings", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make(photo_folder, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.iterdir())
     monkeypatch.undo()
     assert make(photo_folder, tmp_path / "out")["photos"] == 12
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="disks are asked only later")
+def test_a_full_disk_is_told_in_one_line(photo_folder, tmp_path, monkeypatch, capsys):
+    """Which it would not be by a map into a file whose blocks are not there yet."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    monkeypatch.setattr(train.prepare, "load_encoder", lambda *_: fake_encoder)
+    arguments = [str(photo_folder), "--out", str(tmp_path / "out"), "--embedding-dim", "16"]
+    assert main(arguments) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_overlong_captions_are_cut_at_a_word(tmp_path):

@@ -72,13 +72,24 @@ def test_every_picture_has_a_noise_of_its_own(many, checkpoint_folder, monkeypat
     [
         (["--views", "100"], "multiples of 32"),
         (["--samples", "8"], "64 photographs are the least"),
+        (["--data", "{short}"], "holds all-MiniLM-L6-v2's of 8"),
         (["--data", "nowhere"], "nowhere"),
         (["--checkpoint", "nowhere"], "nowhere"),
     ],
 )
-def test_what_cannot_be_probed_is_one_line(options, named, many, checkpoint_folder, capsys):
+def test_what_cannot_be_probed_is_one_line(
+    options, named, many, checkpoint_folder, tmp_path, capsys
+):
     flowers = ["--checkpoint", str(checkpoint_folder / "flowers"), "--data", str(many)]
-    assert probe.main([*flowers, *options]) == 2
+    short = tmp_path / "short"
+    if "{short}" in options:
+        prepare(
+            many.parent / "photos",
+            short,
+            encode=lambda captions: fake_encoder(captions)[:, :8],
+            embedding_dim=8,
+        )
+    assert probe.main([*flowers, *(option.format(short=short) for option in options)]) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: ")
     assert named in err

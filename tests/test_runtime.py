@@ -289,6 +289,13 @@ def test_without_openvino_torch_draws_and_the_log_says_why(tiny_model, monkeypat
     assert "RuntimeError: no such plugin" in caplog.text
 
 
+@pytest.mark.parametrize("engine", runtime.ENGINES)
+def test_a_precision_that_there_is_not_is_refused(tiny_model, monkeypatch, engine):
+    monkeypatch.setenv("STACKGAN_PRECISION", "bf16")
+    with pytest.raises(ValueError, match="is float32 or unset, not 'bf16'"):
+        load_engine(tiny_model, engine)
+
+
 def test_openvino_is_not_for_accelerators(tiny_model):
     with pytest.raises(ValueError, match="runs on the CPU, not on cuda"):
         runtime._openvino(tiny_model, "cuda")

@@ -130,6 +130,18 @@ def test_cub_as_published_is_cropped_to_the_bird(tmp_path):
     assert bird.getpixel((5, 5))[2] > 200
 
 
+def test_cub_without_its_captions_says_what_is_missing(tmp_path):
+    """The text files that CUB-200-2011 itself brings are none."""
+    root = tmp_path / "CUB_200_2011"
+    (root / "images" / "001.Red_Bird").mkdir(parents=True)
+    (root / "parts").mkdir()
+    for file in ("images.txt", "bounding_boxes.txt", "parts/parts.txt"):
+        (root / file).write_text("")
+    for folder in (tmp_path, root):
+        with pytest.raises(SourceError, match="unpack Reed's text_c10"):
+            open_source(folder, print)
+
+
 def test_crop_is_half_as_large_again_and_stays_inside():
     picture = Image.new("RGB", (400, 300))
     assert crop_to_object(picture, (100, 100, 80, 60)).size == (120, 120)

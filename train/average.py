@@ -57,6 +57,7 @@ def average(
             raise ValueError(f"{out} holds {file} already: name another --out")
     settings, trained = settings_of(run), history(run)
     model = model_of(run)
+    model.companions = {}  # a checkpoint's card and samples are of its own weights
     mix(model, model_of(other), share)
     recipe = recipe_of(settings)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -71,11 +72,8 @@ def average(
     )
     for stage in stages:
         photos = PhotoData(data or settings["data"], stage.resolution, device, recipe.name_share)
-        if not photos.is_of(settings):
-            raise DataError(
-                f"{photos.folder} holds other photographs, another split or other captions' vectors "
-                f"than {run} was begun with: name its own with --data"
-            )
+        photos.check_is_of(settings, run)
+        photos.check_is_read_by(model.config, run)
         measure_statistics(
             model,
             stage,

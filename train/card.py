@@ -39,7 +39,7 @@ The photographs are for non-commercial research and education, and each belongs 
 photographer. None is in this repository. The weights are offered on the same terms; the code is
 Apache-2.0."""
 OWN_TERMS = """\
-To be told here by who publishes the weights: whose photographs they learned from, and on what terms
+TO DO before publishing: say here whose photographs these weights were trained on, and on what terms
 they may be used. No photograph is among these files; the code is Apache-2.0."""
 
 
@@ -68,7 +68,6 @@ def model_card(
     address: what loads the checkpoint. metrics: see read_metrics.
     """
     published = name in SOURCES and meta["layout"] != "imagefolder"
-    data = SOURCES[name] if published else "one's own"
     steps = [
         (f"Stage-{'I' * number}" + ("" if run is runs[-1] else f", earlier ({run['run']})"), run)
         for number, runs in enumerate(trained.values(), 1)
@@ -91,15 +90,22 @@ def model_card(
     # Once each, when all that it needs is there: an average of two stages is told of both.
     lines = [line for _, run in steps for line in run["commands"]]
     commands = "\n".join(reversed(dict.fromkeys(reversed(lines))))
-    sources = f"{data}, {CAPTIONS}" if published else data
+    sources = (
+        f" of {SOURCES[name]}, {CAPTIONS}" if published else ", which are not published with it"
+    )
     ancestors = _ancestors(commands)
     told = [BASE] if "--recipe base" in commands else []
     if published:
         told.append("Settings that changed, and why: [train/RECIPE.md](../../train/RECIPE.md).")
         if runs_before := [name for name in ancestors if not name.startswith("checkpoints/")]:
-            told.append(f"No commands are kept of {', '.join(runs_before)}, which came before.")
+            told.append(
+                "Folder names were used again: what a command reads before another writes it is an "
+                f"older run of that name. Not told here are {', '.join(runs_before)}, which came before."
+            )
         if len(runs_before) < len(ancestors):
-            told.append("A checkpoint in a command is the version that was bundled then.")
+            told.append(
+                "Where a command names a checkpoint, it is the version bundled at that time."
+            )
         told += [
             f"Earlier runs learned from {source}, so these weights did, too."
             for other, source in SOURCES.items()
@@ -112,10 +118,13 @@ def model_card(
     listed = "\n".join(f"{i}. {caption}" for i, caption in enumerate(captions))
     measured = scores_section(metrics, unseen) if metrics else ""
     by_name = (
-        "It was taught the names of its classes; others it has never heard."
+        "It was taught the names of its classes, and knows no others."
         if trained["stage1"] and float(last_told(trained["stage1"][-1], "name_share") or 0)
-        else "Names of species mostly do not work either: captions do not mention them."
+        else "Names of species mostly do not work: captions do not mention them."
+        if published
+        else ""
     )
+    follows = "Colours and shapes follow the sentence, counts mostly do not." if published else ""
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     licence = "license: other\nlicense_name: non-commercial-research\n" if published else ""
     return f"""---
@@ -129,7 +138,7 @@ tags: [stackgan, gan, text-to-image, {json.dumps(name, ensure_ascii=False)}]
 
 {draws}, after Zhang et al., *StackGAN* (ICCV 2017). {parameters:.1f} M parameters, half precision.
 
-In a copy of the project's code:
+In a checkout of the StackGAN code:
 
 ```python
 from stackgan import Pipeline
@@ -145,7 +154,7 @@ Not chosen: captions of {unseen}, seeds 0 to {SAMPLES - 1}, {order} by these ver
 
 ## Training
 
-{photos:,} photographs of {sources}. Sentences are embedded by {model.config.encoder}.
+{photos:,} photographs{sources}. Sentences are embedded by {model.config.encoder}.
 
 | stage | images seen | epochs | time | hardware |
 |---|---|---|---|---|
@@ -157,11 +166,9 @@ Not chosen: captions of {unseen}, seeds 0 to {SAMPLES - 1}, {order} by these ver
 {history}{measured}
 ## Limits
 
-It knows {name} and nothing else: a sentence about anything else gives {name}. Captions were written
-by people looking at one photograph, so colours and shapes work, counts mostly do not.
+It draws {name} alone, whatever else a sentence asks for. {follows}
 {by_name}
-The grid above shows how often a shape is whole and how often it is not; fine structure is the weaker
-part, and so are rare colours.
+The grid above shows how often a shape is whole and how often it is not.
 {WEAK.get(name, "") if published else ""}
 ## Licence of the data
 

@@ -10,13 +10,21 @@ from pathlib import Path
 import torch
 
 from stackgan.config import SIZES, StackGANConfig
+from stackgan.latents import MAX_SEED
 from stackgan.messages import first_line
 from stackgan.model import WEIGHTS, CheckpointError, StackGAN
 from train.begin import begin_with
 from train.data import DataError, read_meta
 from train.history import history, settings_of
 from train.loop import Trainer
-from train.recipes import RECIPE_OPTIONS, RECIPES, SIZE_OPTIONS, Recipe, size_options
+from train.recipes import (
+    RECIPE_HELP,
+    RECIPE_OPTIONS,
+    RECIPES,
+    SIZE_OPTIONS,
+    Recipe,
+    size_options,
+)
 from train.state import config_of, model_of, network_of, recipe_of, run_settings
 
 # Of a size, what Stage-II settles; Stage-I's own width was settled before.
@@ -52,7 +60,7 @@ def parser(stage: int) -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--begin-with",
-        metavar="RUN",
+        metavar="RUN_OR_CHECKPOINT",
         help="start from the weights of a run on other photographs (its D too), or of a checkpoint; as "
         "wide as that, or wider with --stage1-width, --stage2-width",
     )
@@ -73,24 +81,26 @@ def parser(stage: int) -> argparse.ArgumentParser:
     else:
         p.add_argument(
             "--stage1",
-            help="run or checkpoint whose Stage-I is built upon; with "
-            "--resume, one that was trained further meanwhile",
+            help="run or checkpoint whose Stage-I is built upon; with --resume, one to change to",
         )
         p.add_argument("--no-text", action="store_true", default=None, help="no text in Stage-II")
     for name in size_options(stage):
         p.add_argument(_option(name), type=int, help="instead of the size's own")
     p.add_argument(
-        "--images", type=int, help="stop when so many have been seen in all; --resume remembers it"
+        "--images", type=int, help="stop after so many images in all; --resume remembers it"
     )
     p.add_argument("--minutes", type=float, help="stop after so many minutes; --resume goes on")
     p.add_argument("--tick", type=int, default=2048, help="images between lines of stats")
-    p.add_argument("--snapshot-minutes", type=float, default=5.0)
+    p.add_argument(
+        "--snapshot-minutes", type=float, default=5.0, help="minutes between snapshots (default 5)"
+    )
     p.add_argument("--precision", choices=("auto", "bf16", "fp32"), help="auto unless given")
     p.add_argument("--seed", type=int, help="0 unless given")
     p.add_argument("--tensorboard", action="store_true", help="needs the package tensorboard")
     group = p.add_argument_group("instead of the recipe's own values")
     for name, kind in RECIPE_OPTIONS.items():
-        group.add_argument(_option(name), type=_boolean if kind is bool else kind)
+        kind = _boolean if kind is bool else kind
+        group.add_argument(_option(name), type=kind, metavar="X", help=RECIPE_HELP[name])
     return p
 
 
@@ -103,8 +113,8 @@ def main(stage_number: int, stage_class, argv: list[str] | None) -> int:
             p.error(f"{_option(name)} is more than 0, not {value}")
     if args.images and args.epochs:
         p.error("--images and --epochs both say when to stop: give one of them")
-    if args.seed is not None and args.seed < 0:
-        p.error(f"--seed is a whole number from 0, not {args.seed}")
+    if args.seed is not None and not 0 <= args.seed <= MAX_SEED:
+        p.error(f"--seed is a whole number from 0 to {MAX_SEED}, not {args.seed}")
     if stage_number == 1 and args.resolution and not args.alone and not args.resume:
         p.error("--resolution is for --alone: below a Stage-II, Stage-I draws 64×64")
     out = Path(args.out)

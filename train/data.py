@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stackgan.config import StackGANConfig
 from stackgan.images import from_uint8, shrink
 from train.prepare import FORMAT
 
@@ -33,7 +34,7 @@ class DataError(ValueError):
 
 
 class PhotoData:
-    """One split of a prepared folder, seen at one resolution.
+    """A prepared folder, seen at one resolution: photographs to train on, and those kept out.
 
     Photos stay where they are (a memory map) on the CPU, and move to the device once, as uint8, on
     an accelerator.
@@ -119,6 +120,23 @@ class PhotoData:
         alike and with the same captions' vectors."""
         fingerprint = settings.get("photos_fingerprint", self.fingerprint)  # older runs: none
         return (len(self.train), self.fingerprint) == (settings["train_photos"], fingerprint)
+
+    def check_is_of(self, settings: dict, run: str | Path) -> None:
+        """Raises DataError where the run with these settings was not begun with these photos."""
+        if not self.is_of(settings):
+            raise DataError(
+                f"{self.folder} holds other photographs, another split or other captions' vectors "
+                f"than {run} was begun with: name its own with --data"
+            )
+
+    def check_is_read_by(self, config: StackGANConfig, name: str | Path) -> None:
+        """Raises DataError where the captions' vectors are not those that these networks read."""
+        dim, encoder = self.embeddings.shape[2], self.meta["encoder"]
+        if (config.embedding_dim, config.encoder) != (dim, encoder):
+            raise DataError(
+                f"{name} reads {config.encoder} embeddings of {config.embedding_dim} numbers, "
+                f"{self.folder} holds {encoder}'s of {dim}"
+            )
 
     def batch(
         self,

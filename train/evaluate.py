@@ -25,6 +25,7 @@ from stackgan import latents
 from stackgan.config import StackGANConfig
 from stackgan.features import FeatureNetwork
 from stackgan.matching import Scorer
+from stackgan.messages import first_line
 from stackgan.model import CheckpointError
 from stackgan.pipeline import Pipeline
 from train import scores
@@ -77,18 +78,14 @@ def evaluate(
     data = PhotoData(data_folder, 256)
     pipeline = Pipeline.from_pretrained(checkpoint, encoder=encode)
     config, device = pipeline.config, "cuda" if torch.cuda.is_available() else "cpu"
-    if config.embedding_dim != data.embeddings.shape[2] or config.encoder != data.meta["encoder"]:
-        raise DataError(
-            f"{checkpoint} reads {config.encoder} embeddings of {config.embedding_dim} numbers, "
-            f"{data_folder} holds {data.meta['encoder']}'s of {data.embeddings.shape[2]}"
-        )
+    data.check_is_read_by(config, checkpoint)
     own = validation_texts(data, samples, seed)
     texts = file_texts(captions, pipeline.encoder, samples, seed, report) if captions else own
     scorer = _fitting_scorer(scorer_file, config) if scorer_file else None
     discriminator = load_discriminator(discriminator_run) if discriminator_run else None
-    main = load_network(features, inception_weights)
-    coarse = Through64(main)
-    networks = {main.name: main, coarse.name: coarse}
+    judge = load_network(features, inception_weights)
+    coarse = Through64(judge)
+    networks = {judge.name: judge, coarse.name: coarse}
     if scorer and scorer.about["features"] not in networks:
         networks[scorer.about["features"]] = load_network(scorer.about["features"])
     if discriminator:
@@ -96,11 +93,11 @@ def evaluate(
 
     order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))
     training = data.train[order][:reference]
-    known = photo_features(data, training, main)
+    known = photo_features(data, training, judge)
     subject = subject_of(texts.captions)
     columns = real_columns(data, own, networks, subject)
     columns |= drawn_columns(pipeline, texts, networks, subject, seed)
-    at_hand = {name: column.seen_by(main.name) for name, column in columns.items()}
+    at_hand = {name: column.seen_by(judge.name) for name, column in columns.items()}
 
     found = scores.set_scores(at_hand, known, seed)
     found["kid_64"] = scores.kernel_distances(
@@ -112,22 +109,22 @@ def evaluate(
     named, asked = {}, torch.zeros(0)
     if has_names(data_folder):
         names = name_texts(data, training, min(samples, NAMES_DRAWN), seed)
-        drawn = drawn_columns(pipeline, names, {main.name: main}, subject, seed)
-        named, asked = {n: c.seen_by(main.name) for n, c in drawn.items()}, names.groups
+        drawn = drawn_columns(pipeline, names, {judge.name: judge}, subject, seed)
+        named, asked = {n: c.seen_by(judge.name) for n, c in drawn.items()}, names.groups
     found |= scores.class_scores(at_hand, known, data.class_ids[training], seed, named, asked)
     found["r_precision"] = scores.r_precision(columns, scorer)
     found["colour_faithfulness"] = scores.colour(columns, subject)
-    searched = [(main, known)]
+    searched = [(judge, known)]
     if discriminator:
         seen = [discriminator(batch) for batch in photos(data, training.tolist())]
         searched.append((discriminator, torch.cat(seen)))
     found |= _memorisation(columns, searched)
-    spread = diversity(pipeline, texts, main, seed) | smoothness(pipeline, texts, main, seed)
+    spread = diversity(pipeline, texts, judge, seed) | smoothness(pipeline, texts, judge, seed)
     classes = data.class_ids[columns["real"].texts.groups]
     for name in ("diversity_over_z", "diversity_over_epsilon"):
         spread[name]["real"] = scores.class_spread(at_hand["real"], classes)
     found |= {name: entry(value) for name, value in spread.items()}
-    _name_networks(found, main.name, scorer.about["features"] if scorer else main.name)
+    _name_networks(found, judge.name, scorer.about["features"] if scorer else judge.name)
     if figure:
         drawn = columns["pictures"]
         nearest_figure(torch.cat(drawn.first)[:FIRST], data, training, searched).save(figure)
@@ -142,7 +139,7 @@ def evaluate(
         "validation_photographs": len(data.validation),
         "stages": config.stages,
         "seed": seed,
-        "features": NETWORK_TITLES.get(main.name, main.name),
+        "features": NETWORK_TITLES.get(judge.name, judge.name),
         "engine": pipeline.engine.name,
         "hardware": hardware(torch.device(device)),
         "warning": "never set beside published figures unless the features are Inception's",
@@ -243,6 +240,9 @@ def main(argv: list[str] | None = None) -> int:
         write_atomically(Path(args.out), lambda path: path.write_text(text, encoding="utf-8"))
     except (CheckpointError, DataError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except torch.OutOfMemoryError as error:
+        print(f"error: {first_line(error)}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         print(f"error: {error.msg}", file=sys.stderr)

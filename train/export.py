@@ -24,7 +24,7 @@ from stackgan.model import CHECKPOINTS, KNOWN, SCORER, CheckpointError, StackGAN
 from train.card import SAMPLES, model_card, read_metrics
 from train.data import DataError, PhotoData
 from train.files import save_model, write_atomically
-from train.history import history, write_history
+from train.history import history, settings_of, write_history
 from train.known import known_captions
 from train.state import model_of
 
@@ -62,10 +62,11 @@ def export(
     scores = read_metrics(metrics) if metrics else None
     judge = Scorer.load(scorer) if scorer else None
     model = model_of(run)
-    model.companions = {}  # a checkpoint's own: all are written anew
+    model.companions = {}  # a checkpoint's own: all but a scorer are written anew
     # What may still be refused comes before the weights, so that old ones stay with their card.
-    data = data or last[-1]["data"]
-    meta = PhotoData(data, 64).meta
+    data = PhotoData(data or last[-1]["data"], 64)
+    data.check_is_of(settings_of(run), run)
+    data.check_is_read_by(model.config, run)
     out.mkdir(parents=True, exist_ok=True)
     write_companions(data, out, name, scorer=judge, encode=encode)
     save_model(model.half(), out)
@@ -75,30 +76,28 @@ def export(
     picture.save(out / "samples.png", optimize=True)
     address = out.name if out.resolve().parent == CHECKPOINTS.resolve() else str(out)
     write_history(trained, out)
-    card = model_card(name, shipped, trained, captions, meta, address, scores)
+    card = model_card(name, shipped, trained, captions, data.meta, address, scores)
     (out / "README.md").write_text(card, encoding="utf-8")
 
 
 def write_companions(
-    data_folder: str | Path, out: Path, name: str, *, scorer: Scorer | None = None, encode=None
+    data: PhotoData, out: Path, name: str, *, scorer: Scorer | None = None, encode=None
 ) -> None:
     """What lies beside the weights: `out`/known.safetensors and, given one, scorer.safetensors.
 
-    Raises DataError when the data cannot be read, and ValueError when the scorer reads another
+    A scorer that lies there already stays unless one is given. Raises ValueError when it reads another
     encoder's sentences.
     """
-    meta = PhotoData(data_folder, 64).meta
     if scorer:
-        scorer.check_encoder(meta["encoder"], meta["embedding_dim"], SCORER)
-    known = known_captions(data_folder, name, encode)
+        scorer.check_encoder(data.meta["encoder"], data.meta["embedding_dim"], SCORER)
+    known = known_captions(data, name, encode)
     if scorer:
         write_atomically(out / SCORER, scorer.save)
     write_atomically(out / KNOWN, known.save)
 
 
-def sample_grid(model: StackGAN, data_folder: str | Path) -> tuple[Image.Image, list[str]]:
+def sample_grid(model: StackGAN, data: PhotoData) -> tuple[Image.Image, list[str]]:
     """Sketches over pictures for unseen captions, seeds 0 to 31 → (picture, captions)."""
-    data = PhotoData(data_folder, 64)
     picks = data.grid_captions(SAMPLES)
     rows = torch.tensor([pick["photo"] for pick in picks])
     with torch.inference_mode():

@@ -53,6 +53,7 @@ def of_run(run: Path) -> History:
             "train_photos": config["train_photos"],
             "hardware": config["hardware"],
             "data": config["data"],
+            "photos_fingerprint": config.get("photos_fingerprint"),  # older runs: none
             "commands": _commands(run, config, state["images"]),
         }
         earlier = config.get("earlier", {})
@@ -77,22 +78,28 @@ def settings_of(source: str | Path) -> dict:
     if not trained[stage]:
         raise CheckpointError(f"{source} does not tell how it was trained")
     last = trained[stage][-1]
-    base = RECIPES[last_told(last, "recipe") or "base", int(stage[-1])]
-    told = {name: last_told(last, name) for name in RECIPE_OPTIONS}
-    options = {
-        name: text == "true" if kind is bool else kind(text)
-        for name, kind in RECIPE_OPTIONS.items()
-        if (text := told[name]) is not None
-    }
-    return {
-        "stage": stage,
-        "recipe": asdict(replace(base, **options)),
-        "seed": 0,
-        "data": last["data"],
-        "train_photos": last["train_photos"],
-        "precision": "auto",
-        "processes": 1,
-    }
+    try:
+        base = RECIPES[last_told(last, "recipe") or "base", int(stage[-1])]
+        told = {name: last_told(last, name) for name in RECIPE_OPTIONS}
+        options = {
+            name: text == "true" if kind is bool else kind(text)
+            for name, kind in RECIPE_OPTIONS.items()
+            if (text := told[name]) is not None
+        }
+        found = {
+            "stage": stage,
+            "recipe": asdict(replace(base, **options)),
+            "seed": 0,
+            "data": last["data"],
+            "train_photos": last["train_photos"],
+            "precision": "auto",
+            "processes": 1,
+        }
+    except (ValueError, KeyError) as error:
+        raise CheckpointError(f"{source} does not tell how it was trained: {error!r}") from error
+    if fingerprint := last.get("photos_fingerprint"):
+        found["photos_fingerprint"] = fingerprint
+    return found
 
 
 def last_told(run: dict, option: str) -> str | None:

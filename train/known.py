@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -26,7 +25,7 @@ USUAL = 0.57  # the threshold of the bundled sets, for a set without validation 
 
 
 def known_captions(
-    folder: str | Path,
+    data: PhotoData,
     subject: str,
     encode: Callable[[Sequence[str]], Tensor] | None = None,
     count: int = CAPTIONS,
@@ -34,9 +33,8 @@ def known_captions(
     """Captions of a prepared folder, spread over its classes and photographs.
 
     subject: what it shows, in a word. encode: list of names of classes → (N, E); the folder's own
-    encoder unless given. Raises DataError when the folder cannot be read.
+    encoder unless given.
     """
-    data = PhotoData(folder, 64)
     rows = data.rows
     picks = _spread(data, count)
     photos, numbers = (torch.tensor(column) for column in zip(*picks.values(), strict=True))

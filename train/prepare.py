@@ -18,11 +18,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 import sys
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -84,47 +87,57 @@ def prepare(
     encode = encode or load_encoder(encoder, embedding_dim, device)
     _check_vectors(encode(["a picture"]), 1, embedding_dim)
     _split([p.class_name for p in photos], split, validation, seed)
+    with _all_or_nothing(out) as partial:
+        photos = _write_photos(partial, photos, skipped)
+        if not photos:
+            raise SourceError(
+                f"{source}: no usable picture among those listed. First problems: {skipped[:3]}"
+            )
+        captions = [_usable(photo.captions)[:captions_per_photo] for photo in photos]
+        is_validation = _split([p.class_name for p in photos], split, validation, seed)
+        mean, scale = _write_embeddings(partial, captions, is_validation, encode, embedding_dim)
+        with (partial / "captions.jsonl").open("w", encoding="utf-8") as file:
+            for photo, texts, held in zip(photos, captions, is_validation, strict=True):
+                row = {
+                    "file_name": photo.name,
+                    "class_name": photo.class_name,
+                    "split": "validation" if held else "train",
+                    "captions": texts,
+                }
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        classes = sorted({p.class_name for p in photos})
+        write_names(partial, classes, encode)
+        meta = {
+            "format": FORMAT,
+            "layout": layout,
+            "photos": len(photos),
+            "classes": classes,
+            "class_ids": [classes.index(p.class_name) for p in photos],
+            "caption_counts": [len(texts) for texts in captions],
+            "validation": [int(i) for i in np.flatnonzero(is_validation)],
+            "split": split,
+            "encoder": encoder,
+            "embedding_dim": embedding_dim,
+            "embedding_mean": mean,
+            "embedding_scale": scale,
+            "skipped": skipped,
+        }
+        (partial / "meta.json").write_text(json.dumps(meta))
+    return meta
+
+
+@contextmanager
+def _all_or_nothing(out: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `out`; where that fails, gigabytes do not stay behind."""
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-
-    photos = _write_photos(partial, photos, skipped)
-    if not photos:
-        raise SourceError(
-            f"{source}: no usable picture among those listed. First problems: {skipped[:3]}"
-        )
-    captions = [_usable(photo.captions)[:captions_per_photo] for photo in photos]
-    is_validation = _split([p.class_name for p in photos], split, validation, seed)
-    mean, scale = _write_embeddings(partial, captions, is_validation, encode, embedding_dim)
-    with (partial / "captions.jsonl").open("w", encoding="utf-8") as file:
-        for photo, texts, held in zip(photos, captions, is_validation, strict=True):
-            row = {
-                "file_name": photo.name,
-                "class_name": photo.class_name,
-                "split": "validation" if held else "train",
-                "captions": texts,
-            }
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    classes = sorted({p.class_name for p in photos})
-    write_names(partial, classes, encode)
-    meta = {
-        "format": FORMAT,
-        "layout": layout,
-        "photos": len(photos),
-        "classes": classes,
-        "class_ids": [classes.index(p.class_name) for p in photos],
-        "caption_counts": [len(texts) for texts in captions],
-        "validation": [int(i) for i in np.flatnonzero(is_validation)],
-        "split": split,
-        "encoder": encoder,
-        "embedding_dim": embedding_dim,
-        "embedding_mean": mean,
-        "embedding_scale": scale,
-        "skipped": skipped,
-    }
-    (partial / "meta.json").write_text(json.dumps(meta))
-    partial.rename(out)
-    return meta
+    try:
+        yield partial
+        partial.rename(out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def square(picture: Image.Image, side: int = PHOTO_SIDE) -> Image.Image:
@@ -231,7 +244,12 @@ def _usable(captions: tuple[str, ...]) -> list[str]:
 
 
 def _new_array(path: Path, shape: tuple[int, ...], dtype) -> np.memmap:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    # Its blocks now: where the disk is full, writing into the map would end the process at once.
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def _shorten(path: Path, length: int) -> None:

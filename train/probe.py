@@ -68,6 +68,7 @@ def probe(
         )
     pipeline = Pipeline.from_pretrained(checkpoint)
     config, device = pipeline.config, pipeline.device
+    data.check_is_read_by(config, checkpoint)
     network = EfficientNetLite("lite1") if pyramid is None else pyramid
     network = network.to(device, memory_format=torch.channels_last)
     half = choose_precision(device) == "bf16"
@@ -156,6 +157,8 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = p.parse_args(argv)
+    if not 0 <= args.seed <= latents.MAX_SEED:
+        p.error(f"--seed is a whole number from 0 to {latents.MAX_SEED}")
     try:
         found = probe(
             args.checkpoint,
@@ -164,7 +167,14 @@ def main(argv: list[str] | None = None) -> int:
             samples=args.samples,
             seed=args.seed,
         )
-    except (CheckpointError, DataError, ModuleNotFoundError, OSError, ValueError) as error:
+    except (
+        CheckpointError,
+        DataError,
+        ModuleNotFoundError,
+        OSError,
+        ValueError,
+        torch.OutOfMemoryError,
+    ) as error:
         print(f"error: {first_line(error)}", file=sys.stderr)
         return 2
     print(report(found))

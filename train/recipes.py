@@ -7,41 +7,54 @@ of its values were changed on the way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+
+
+def _value(default, meaning: str):
+    """A field of Recipe; `meaning` is what `--help` says of its option."""
+    return field(default=default, metadata={"help": meaning})
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Numbers of one stage's training; unless given, the paper's."""
 
-    discriminator: str = "paper"  # "paper", or "features": over a frozen pretrained network
-    loss: str = "cross-entropy"  # or "hinge"
-    batch: int = 64  # photos a step, all processes together
-    epochs: int = 600
-    halve_every: int = 100  # epochs after which the learning rate is halved; 0: never
-    learning_rate: float = 2e-4  # of both networks
-    beta1: float = 0.5
-    beta2: float = 0.999
-    kl_weight: float = 1.0  # λ, on nats per dimension
-    name_share: float = 0.0  # of captions, replaced by the name of the photo's class
-    ema_half_life: int = 0  # images after which an old weight counts half; 0: no average
-    ema_ramp: float = 0.1  # the half-life is at most this share of the images seen so far
-    # Stabilisers.
-    augment: bool = False  # translation and cutout of all that D sees
-    view: int = 128  # side in pixels of what the frozen features look at
-    channel_growth: int = (
-        1  # a deeper frozen map is mixed to so many times its neighbour's channels
+    discriminator: str = _value(
+        "paper", "paper, or features: over a frozen pretrained network, see stackgan.discriminators"
     )
-    head_start: int = 0  # images that D learns from before G begins to learn
-    diversity_weight: float = (
-        0.0  # Stage-I: against pictures that ignore z, see losses.mode_seeking
+    loss: str = _value("cross-entropy", "cross-entropy or hinge")
+    batch: int = _value(64, "photos per step, all processes together")
+    epochs: int = _value(600, "passes over the photos, unless --images says when to stop")
+    halve_every: int = _value(100, "epochs after which the learning rate is halved; 0: never")
+    learning_rate: float = _value(2e-4, "of both networks")
+    beta1: float = _value(0.5, "Adam's")
+    beta2: float = _value(0.999, "Adam's")
+    kl_weight: float = _value(1.0, "weight λ of the KL term, in nats per dimension")
+    name_share: float = _value(0.0, "share of captions replaced by the name of the photo's class")
+    ema_half_life: int = _value(
+        0, "images after which old weights count half in the average; 0: no average"
+    )
+    ema_ramp: float = _value(0.1, "that half-life is at most this share of the images seen so far")
+    # Stabilisers.
+    augment: bool = _value(False, "translation and cutout of all that D sees: true or false")
+    view: int = _value(
+        128, "side in pixels at which the frozen network sees pictures: a multiple of 32 from 128"
+    )
+    channel_growth: int = _value(
+        1, "a deeper frozen map is mixed to so many times its neighbour's channels"
+    )
+    head_start: int = _value(0, "images that D learns from alone before G begins to learn")
+    diversity_weight: float = _value(
+        0.0, "Stage-I: weight of the mode-seeking term, against pictures that ignore z"
     )
     # Stage-II's warm start on real pairs: a photo shrunk to 64×64 in, the photo itself out.
-    pair_share: float = 0.0  # share of each batch
-    pair_weight: float = 0.0  # weight of the L1 distance on pairs
-    consistency_weight: float = 0.0  # weight of |picture − sketch|, both shrunk to 16×16
-    warm_up: int = 0  # images before the adversarial term begins …
-    ramp: int = 0  # … and over how many more it grows to its full weight
+    pair_share: float = _value(0.0, "Stage-II: share of a batch that is photos shrunk to 64x64")
+    pair_weight: float = _value(0.0, "Stage-II: weight of the L1 distance to those photos")
+    consistency_weight: float = _value(
+        0.0, "Stage-II: weight of |picture - sketch|, both shrunk to 16x16"
+    )
+    warm_up: int = _value(0, "Stage-II: images before the adversarial term begins")
+    ramp: int = _value(0, "Stage-II: images over which it then grows to its full weight")
 
     def __post_init__(self):
         """Raises ValueError naming the first value that cannot be trained with."""
@@ -131,7 +144,8 @@ RECIPES: dict[tuple[str, int], Recipe] = {
 }
 
 # What may be changed from the command line: --learning-rate 1e-4, --augment false, …
-RECIPE_OPTIONS = {field.name: type(field.default) for field in fields(Recipe)}
+RECIPE_OPTIONS = {value.name: type(value.default) for value in fields(Recipe)}
+RECIPE_HELP = {value.name: value.metadata["help"] for value in fields(Recipe)}
 # … and of a size's values: --stage2-width 32, …
 SIZE_OPTIONS = ("stage1_width", "stage2_width", "discriminator_width", "resolution")
 

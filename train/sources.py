@@ -137,7 +137,7 @@ def cub(folder: Path, report: Report) -> Iterator[Photo]:
         raise SourceError(
             f"{root}: images.txt or bounding_boxes.txt cannot be read ({error!r})"
         ) from error
-    for caption_file in _caption_files(folder, "*/*.txt"):
+    for caption_file in _caption_files(folder, "[0-9]*.*/*.txt"):
         class_name = caption_file.parent.name
         name = f"{class_name}/{caption_file.stem}.jpg"
         if name not in boxes:

@@ -46,6 +46,7 @@ def load_engine(model: StackGAN, name: str = "auto", device: torch.device | str 
         name = os.environ.get("STACKGAN_ENGINE") or "auto"
     if name not in ("auto", *ENGINES):
         raise ValueError(f"unknown engine {name!r}; there are auto, {', '.join(ENGINES)}")
+    has_native_bf16(device)  # refuses a STACKGAN_PRECISION that there is not, whatever the engine
     plain = PlainEngine(model, device)
     candidates: list[Callable[[], Engine]] = []
     if name == "auto":

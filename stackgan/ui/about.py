@@ -166,7 +166,7 @@ class About:
                 )
                 seed = gr.Number(0, label="Seed of z", scale=1, min_width=90, elem_id="about-seed")
                 go = gr.Button(
-                    "Follow it", variant="primary", scale=1, min_width=120, elem_id="explain"
+                    "Explain", variant="primary", scale=1, min_width=120, elem_id="explain"
                 )
             gr.Markdown(about_text.EMBEDDING)
             nearest = gr.HTML(about_text.NOT_YET, padding=False, elem_id="about-nearest")

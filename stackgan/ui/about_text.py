@@ -6,17 +6,17 @@ INTRODUCTION = """
 Follow a caption through the two networks: every step below fills in for the one you type.
 """
 
-NOT_YET = '<p class="not-yet">Press “Follow it” to see it here.</p>'
+NOT_YET = '<p class="not-yet">Press “Explain” to see it here.</p>'
 
 EMBEDDING = """
 ### 1 · The words become numbers
 
-A sentence encoder turns the caption into an embedding φ: sentences that mean alike get numbers that
-are alike. The networks know only what their training captions and photographs show. These training
+A sentence encoder turns the caption into an embedding φ: sentences with similar meanings
+get similar numbers. The networks know only what their training captions and photographs show. These training
 captions come nearest to yours, with the cosine between the two embeddings (1 is the same):
 """
 
-UNKNOWN = "<p>This checkpoint does not bring the captions that it was trained on.</p>"
+UNKNOWN = "<p>This checkpoint comes without the captions that it was trained on.</p>"
 
 FAR = (
     "<p><strong>None of them is near.</strong> This checkpoint knows {subject}; for anything else it "
@@ -26,7 +26,7 @@ FAR = (
 CONDITIONING = """
 ### 2 · Conditioning Augmentation
 
-Few captions cover a large space thinly, so a small layer in each stage turns φ into a Gaussian: a
+The training captions leave most of the embedding space empty, so a small layer in each stage turns φ into a Gaussian: a
 mean μ and a deviation σ for each of its numbers. The condition that the stage reads is
 ĉ = μ + σ ⊙ ε. With ε = 0 it is the mean; a random ε reads the same words slightly differently, and in
 training it smooths the gaps between captions. The line is μ, smallest number first; the band is ± σ.
@@ -41,8 +41,8 @@ more, but no noise, and draws 256 × 256: it mends what the sketch got wrong and
 """
 
 CHANGED = (
-    "<p>The third picture shows what Stage-II changed: its picture minus the enlarged sketch, {amplified} "
-    "times amplified. Mid-grey is unchanged, lighter became lighter, darker became darker, and tints are "
+    "<p>The third picture shows what Stage-II changed: its picture minus the enlarged sketch, amplified "
+    "{amplified} times. Mid-grey is unchanged, lighter became lighter, darker became darker, and tints are "
     "changes of colour. "
     "On average a pixel moved by {levels:.1f} of 255 levels.</p>"
 )
@@ -58,13 +58,13 @@ particular), and with other words. Stage-I read your caption each time.
 """
 
 COMPARED = (
-    "<p>Against the first picture, no words move a pixel by {without:.1f} of 255 levels on average. "
-    "Near 0, Stage-II takes its cue from the sketch alone.</p>"
+    "<p>Without words a pixel differs from the first picture by {without:.1f} of 255 levels on average. "
+    "Near 0 means that Stage-II follows the sketch alone.</p>"
 )
 
 COMPARED_WITH_OTHER = (
-    "<p>Against the first picture, no words move a pixel by {without:.1f} of 255 levels on average, "
-    "and “{other}” by {instead:.1f}. Near 0, Stage-II takes its cue from the sketch alone.</p>"
+    "<p>Without words a pixel differs from the first picture by {without:.1f} of 255 levels on average; "
+    "with “{other}”, by {instead:.1f}. Near 0 means that Stage-II follows the sketch alone.</p>"
 )
 
 NO_TEXT_IN_STAGE2 = (
@@ -76,8 +76,8 @@ LOSSES = r"""
 ### 5 · What they are trained to do
 
 Each stage has a discriminator D that looks at a picture together with φ and says how likely it is
-that the picture is real *and* fits the words. D raises, G lowers (equations 3 to 6 of the paper; I a
-photograph, s₀ a sketch, t its caption):
+that the picture is real *and* fits the words. D is trained to raise (3) and (5), G to lower (4) and
+(6), as the paper numbers them; I is a photograph, s₀ a sketch, t a caption:
 
 $$\mathcal{L}_{D_0} = \mathbb{E}\,[\log D_0(I_0, \varphi_t)] + \mathbb{E}\,[\log(1 - D_0(G_0(z, \hat c_0), \varphi_t))] \quad (3)$$
 
@@ -109,7 +109,7 @@ ICCV 2017, [arXiv:1612.03242](https://arxiv.org/abs/1612.03242).
 
 ### What you may do with it
 
-The code is free under Apache-2.0. The weights of the flowers and birds that come with it were learned
-from photographs for research and education, and are offered for the same, not for commerce; each
-checkpoint's card (`README.md` beside its weights) says from which.
+The code is licensed under Apache-2.0. The bundled weights of flowers and birds were trained on
+photographs for non-commercial research and education, and are offered on the same terms; each
+checkpoint's card (`README.md` beside its weights) says on which.
 """

@@ -36,8 +36,9 @@ MAX_FILES = 400  # of a visit, for its zip: some 40 MB
 STORAGE = {"storage_key": "stackgan-history", "secret": "stackgan-history"}
 
 ABOUT_HISTORY = f"""
-Your results are kept here, in this browser alone; a click draws one again. A PNG made here, dropped
-anywhere onto the page, does the same. The zip holds the newest {MAX_FILES} files at most.
+The settings and thumbnails of your results are kept here, in this browser alone. Click one to draw it
+again, or drop a PNG that was made here anywhere onto the page. The zip holds the newest {MAX_FILES}
+files of this visit at most; the server deletes them after two hours.
 """
 
 # What the page's address asks for; most visits come without, and then nothing is drawn.
@@ -66,7 +67,7 @@ COPY_LINK = """async (link) => {
         if (copied) return 'Copied';
         const seen = document.querySelector('#link input, #link textarea');
         Object.assign(seen, { disabled: false, readOnly: true }).select();
-        return 'Copy what is marked';
+        return 'Press Ctrl+C';
     }
 }"""
 SURE = """() => confirm('Forget all results that this browser keeps, and the pictures of this visit?')"""
@@ -186,7 +187,7 @@ class History:
         with gr.Group(elem_id="sharing"), gr.Row(equal_height=True):
             self.link = gr.Textbox(
                 label="Link to this result",
-                placeholder="Draw something: its link comes here",
+                placeholder="The link appears once something is drawn",
                 interactive=False,
                 max_lines=1,
                 scale=5,

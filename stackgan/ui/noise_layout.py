@@ -127,7 +127,9 @@ def _walk() -> dict:
 def _around() -> dict:
     parts = {"map": _pictures("Map of z: click to go there", SIDE, "noise-map")}
     parts["seed"], parts["seed_dice"] = seed_and_dice("Seed of z", "noise-seed")
-    parts["directions"], parts["directions_dice"] = seed_and_dice("Directions' seed", "directions")
+    parts["directions"], parts["directions_dice"] = seed_and_dice(
+        "Seed of the directions", "directions"
+    )
     parts |= zip(
         ("truncation", "mean", "epsilon_seed"), truncation_and_epsilon("noise"), strict=True
     )

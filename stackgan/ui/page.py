@@ -27,7 +27,7 @@ HEADER = """
 Describe a picture in a sentence. One network sketches it at 64&nbsp;×&nbsp;64, a second one redraws
 the sketch at 256&nbsp;×&nbsp;256. {what}
 """
-DRAWS = "They draw what they were trained on: {}."
+DRAWS = "They draw only what they were trained on: {}."
 
 NOTHING_TRAINED = f"""
 ### No trained checkpoint here yet

@@ -49,7 +49,7 @@ class Words(Tab):
     ) -> Iterator[tuple]:
         """One press of Compare: yields when Stage-I is there and again when Stage-II is.
 
-        `captions` holds one a line, or words in braces (see examples.spelled_out). `hold` keeps
+        `captions` holds one per line, or words in braces (see examples.spelled_out). `hold` keeps
         `seed`; without it every press takes a fresh one. `mean` is ε = 0. Yields (seed, record,
         download, report, then for each of eight cells: column, sketch, picture, caption).
         """
@@ -191,7 +191,7 @@ def caption_lines(text: object) -> list[str]:
     more."""
     lines = text.splitlines() if isinstance(text, str) else text
     if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
-        raise ValueError("the captions are text, one a line, or a list of sentences")
+        raise ValueError("the captions are text, one per line, or a list of sentences")
     lines = (line for line in lines if line.strip())
     spelled = itertools.chain.from_iterable(map(examples.spelled_out, lines))
     captions = [clean_caption(line) for line in itertools.islice(spelled, MAX_CAPTIONS + 1)]

@@ -54,7 +54,7 @@ def lay_out(offered: list[str]) -> Layout:
     with gr.Row(equal_height=False):
         with gr.Column(scale=9, min_width=320):
             parts["captions"] = gr.Textbox(
-                label=f"Captions: one a line, up to {MAX_CAPTIONS}",
+                label=f"Captions: one per line, up to {MAX_CAPTIONS}",
                 info="Or one line with words in braces: a {red, white, blue} flower",
                 value=examples.first(offered),
                 placeholder="this flower has red petals\nthis flower has white petals",

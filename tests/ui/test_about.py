@@ -43,7 +43,7 @@ def tensor(path) -> torch.Tensor:
 def test_stage_one_is_there_before_stage_two(about):
     first, second = about.explain(RED, BLUE, 7, None)
     nearest, gaussians, sketch, picture = first[:4]
-    assert "does not bring the captions" in nearest
+    assert "comes without the captions" in nearest
     assert gaussians.count("<svg") == 2
     assert Image.open(sketch).size == (64, 64)
     assert picture is None
@@ -85,7 +85,7 @@ def test_nothing_need_be_read_instead(about, nothing):
     *_, last = about.explain(RED, nothing, 7, None)
     assert Image.open(last[7]).size == (256, 256)
     assert last[8] is None
-    assert "no words move a pixel" in last[9]
+    assert "Without words a pixel differs" in last[9]
 
 
 def test_without_words_is_the_mean_of_the_training_captions():
