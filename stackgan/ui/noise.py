@@ -5,6 +5,7 @@ import html
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import gradio as gr
 from PIL import Image
@@ -25,6 +26,19 @@ MARK = """(x, y) => {
     document.documentElement.style.setProperty("--noise-x", x);
     document.documentElement.style.setProperty("--noise-y", y);
 }"""
+
+
+class Shown(NamedTuple):
+    """What a drawing changes on the page, in the order of the event's outputs."""
+
+    sketch: Any
+    picture: Any
+    map: Any  # files and places of sketches around the centre
+    epsilons: Any  # pictures and words of the row of ε
+    report: Any  # HTML
+    back: Any
+    begun: Any  # the controls' values, by name
+    record: Any  # only when all is drawn
 
 
 class Noise(Tab):
@@ -51,15 +65,14 @@ class Noise(Tab):
         "checkpoint",
     )
 
-    def draw(self, *controls) -> Iterator[tuple]:
+    def draw(self, *controls) -> Iterator[Shown]:
         """The place, the map around the centre and the row of ε.
 
-        Yields (sketch, picture, map, epsilons, report, go back, begun, record) when the sketches are
-        there, when the picture is, and when the row is. `begun`: the controls' values, by name.
+        Yields when the sketches are there, when the picture is, and when the row is.
         """
         yield from self._views(controls, with_map=True)
 
-    def arrive(self, *controls_and_begun) -> Iterator[tuple]:
+    def arrive(self, *controls_and_begun) -> Iterator[Shown]:
         """Another place on the map that is shown; yields are those of `draw`.
 
         Last comes `begun` of the drawing before: where anything but the place is set otherwise by
@@ -70,7 +83,7 @@ class Noise(Tab):
         begun = begun or {}
         asked = dict(zip(self.CONTROLS, controls, strict=True))
         if asked == begun:
-            yield (gr.skip(),) * 8
+            yield Shown(*[gr.skip()] * len(Shown._fields))
             return
         elsewhere = [name for name in asked if asked[name] != begun.get(name)]
         yield from self._views(tuple(controls), with_map=not set(elsewhere) <= set(self.sliders))
@@ -182,7 +195,7 @@ class Noise(Tab):
             chosen_epsilon(mean, epsilon_seed),
         )
 
-    def _views(self, controls: tuple, with_map: bool) -> Iterator[tuple]:
+    def _views(self, controls: tuple, with_map: bool) -> Iterator[Shown]:
         with checks.errors_in_words():
             place = self._place(*controls)
             pipeline, inputs, folder = place.pipeline, place.inputs(), new_folder()
@@ -203,13 +216,13 @@ class Noise(Tab):
             # Nothing of another map stays, but a picture of this one does until the next is there.
             old = None if with_map else gr.skip()
             begun = dict(zip(self.CONTROLS, controls, strict=True))
-            yield path, old, around, old, report, back, begun, gr.skip()
+            yield Shown(path, old, around, old, report, back, begun, gr.skip())
 
             picture = None
             if two_stages:
                 images = pipeline.refine(sketch, inputs)
                 picture = _written(images, inputs, 2, folder)[0]
-                yield path, picture, gr.skip(), gr.skip(), report, back, begun, gr.skip()
+                yield Shown(path, picture, gr.skip(), gr.skip(), report, back, begun, gr.skip())
 
             row = place.inputs_under(EPSILONS)
             drawn = pipeline.refine(pipeline.sketch(row), row)
@@ -218,7 +231,7 @@ class Noise(Tab):
             values = {**begun, "checkpoint": pipeline.name}
             record = result_record(self.name, place.caption, values, to_pictures(images)[0])
             epsilons = list(zip(files, texts, strict=True))
-            yield path, picture, gr.skip(), epsilons, report, back, begun, record
+            yield Shown(path, picture, gr.skip(), epsilons, report, back, begun, record)
 
     def values(self, settings: dict) -> dict | None:
         """Control values that draw again what a picture's `settings` describe."""
@@ -254,16 +267,7 @@ class Noise(Tab):
         self.draws = {
             **uses_model(self.draw),
             "inputs": list(self.controls.values()),
-            "outputs": [
-                layout.sketch,
-                layout.picture,
-                layout.map,
-                layout.epsilons,
-                layout.report,
-                layout.back,
-                layout.begun,
-                layout.record,
-            ],
+            "outputs": [getattr(layout, name) for name in Shown._fields],
             # Progress lies over Stage-II alone, so that the sketch is seen while it draws.
             "show_progress_on": layout.picture,
             "trigger_mode": LAST_COUNTS,
@@ -277,13 +281,9 @@ class Noise(Tab):
 
     def _connect(self, layout: Layout) -> None:
         inputs = self.draws["inputs"]
-        begun = [
-            layout.caption.submit,
-            layout.directions.submit,
-            layout.seed.submit,
-            layout.go.click,
-        ]
-        gr.on([*begun, layout.mean.input, layout.epsilon_seed.submit], **self.draws)
+        boxes = [layout.caption, layout.directions, layout.seed, layout.epsilon_seed]
+        starts = [layout.go.click, layout.mean.input, *(box.submit for box in boxes)]
+        gr.on(starts, **self.draws)
         sliders = [layout.x, layout.y]
         gr.on(
             [slider.input for slider in (*sliders, layout.radius)],
