@@ -26,8 +26,8 @@ CAPTIONS = (
 )
 
 WEAK = {
-    "birds": "White birds and those on water or in flight are the weakest: about every second one is a "
-    "shape without a head.\n",
+    "birds": "The weakest are birds on water and in flight, most of which fall apart, and white ones, of which "
+    "every second does.\n",
 }
 BASE = (
     "The recipe `base` trains against a discriminator over frozen EfficientNet-Lite1 features, "
