@@ -11,7 +11,7 @@ LOG_VARIANCE_BOUND = 8.0  # σ stays between e⁻⁴ and e⁴, so exp() never ov
 class EmbeddingNorm(nn.Module):
     """(φ − mean) / scale with the training set's statistics, which travel with the weights.
 
-    One scalar scale, not one a dimension: sentences that differ in a colour word alone lie close
+    One scalar scale, not one per dimension: sentences that differ in a colour word alone lie close
     together in the encoder's space, and scaling each dimension would amplify its noise instead.
     """
 

@@ -284,7 +284,7 @@ def resized(images: Tensor, size: int) -> Tensor:
 
 
 def _random_crop(images: Tensor, size: int, generator: torch.Generator | None) -> Tensor:
-    """One window of size × size pixels a picture, at a random place of its own."""
+    """One window of size × size pixels per picture, at a random place of its own."""
     n, _, height, width = images.shape
     tops = torch.randint(0, height - size + 1, (n,), generator=generator).tolist()
     lefts = torch.randint(0, width - size + 1, (n,), generator=generator).tolist()

@@ -47,7 +47,7 @@ def test_the_last_line_is_the_whole_result(checkpoint, capsys, tmp_path):
 
 
 def made_up(rates: dict[str, float]) -> dict:
-    """A result with those pictures a second at batch 1."""
+    """A result with those pictures per second at batch 1."""
     return {
         "machine": {"cpu": "a CPU", "threads": 2},
         "engines": dict.fromkeys(rates, "float32"),

@@ -26,7 +26,7 @@ def history(source: str | Path) -> History:
     """Of a run's folder, or of a checkpoint; empty of one that doesn't say.
 
     Each run is a dict: `run` (its folder's name), `images` seen, `seconds`, `train_photos`,
-    `hardware`, `data`, and `commands` (what was typed, a line a change of settings). Raises
+    `hardware`, `data`, and `commands` (what was typed, one line per change of settings). Raises
     CheckpointError when the source cannot be read.
     """
     if (Path(source) / "state.pt").exists():
@@ -115,7 +115,7 @@ def write_history(trained: History, checkpoint: Path) -> None:
 
 
 def _commands(run: Path, config: dict, until: int) -> list[str]:
-    """What was typed to train `run` up to `until` images: its beginning, and a line a change."""
+    """What was typed to train `run` up to `until` images: its beginning, and one line per change."""
     number = int(config["stage"][-1])
     recipe = RECIPES[config["recipe_name"], number]
     first = config | asdict(recipe_of(config))  # fields younger than the run too

@@ -6,10 +6,10 @@ What it writes, all that training reads:
 
     photos.npy        (P, 288, 288, 3) uint8   a random 256 crop and a flip are the augmentation
     photos_small.npy  (P, 72, 72, 3) uint8     box averages of the same, for Stage-I's 64 crops
-    embeddings.npy    (P, K, E) float16        one row a caption, short lists repeated to K
-    names.npy         (C, T, E) float16        one row a class: its name in T phrases
+    embeddings.npy    (P, K, E) float16        one row per caption, short lists repeated to K
+    names.npy         (C, T, E) float16        one row per class: its name in T phrases
     meta.json         names, classes, captions' count, split, encoder, statistics of the embeddings
-    captions.jsonl    a line a photo: file name, class, split and its captions
+    captions.jsonl    one line per photo: file name, class, split and its captions
 
 The folder appears under its name only when everything is in it.
 """

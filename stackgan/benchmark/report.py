@@ -22,7 +22,7 @@ def table(result: dict) -> str:
         f"openvino {found['openvino'] or 'absent'}, load average "
         + _or_unknown(found["load_average"], ".1f"),
         "peaks, GFLOP/s: " + ", ".join(f"{k.replace('_', ' ')} {v:.0f}" for k, v in peak.items()),
-        f"{unit:.2f} GFLOP a picture, both stages, as the plain network counts them",
+        f"{unit:.2f} GFLOP per picture, both stages, as the plain network counts them",
         "",
         "engine     precision  batch  median ms     p10     p90  pictures/s  GFLOP/s  of peak  × plain",
     ]
@@ -53,7 +53,7 @@ def table(result: dict) -> str:
         page = result["page"]
         lines.append(
             f"the running page: answers after {page['answers_s']:.1f} s, its first picture after "
-            f"{page['first_picture_s']:.1f} s, then {page['median_ms']:.0f} ms a picture through its "
+            f"{page['first_picture_s']:.1f} s, then {page['median_ms']:.0f} ms per picture through its "
             f"API (10 % under {page['p10_ms']:.0f}, 90 % under {page['p90_ms']:.0f})"
         )
     lines.append(f"default engine, {result['default']}: {result['speedup']:.2f} × plain, batch 1")
@@ -84,7 +84,7 @@ def markdown(result: dict) -> str:
 
 
 def plot(result: dict, path: str | Path) -> None:
-    """Pictures a second of each engine at each batch size, as bars; ends mark 10 % and 90 %."""
+    """Pictures per second of each engine at each batch size, as bars; ends mark 10 % and 90 %."""
     image = Image.new("RGB", (WIDTH, HEIGHT), "white")
     draw = ImageDraw.Draw(image)
     big, small = ImageFont.load_default(20), ImageFont.load_default(15)
@@ -97,7 +97,7 @@ def plot(result: dict, path: str | Path) -> None:
     def height(value: float) -> float:
         return HEIGHT - BOTTOM - min(value / top, 1.04) * (HEIGHT - BOTTOM - TOP)
 
-    title = f"Captions to pictures a second, {result['machine']['threads']} CPU threads; times as fast as the plain network"
+    title = f"Captions to pictures per second, {result['machine']['threads']} CPU threads; times as fast as the plain network"
     draw.text((LEFT, 14), title, INK, big)
     for i in range(round(top / step) + 1):
         y = height(i * step)

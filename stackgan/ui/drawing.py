@@ -41,7 +41,7 @@ class Drawing:
     """What exists so far: Stage-I's files, then Stage-II's too, and what reproduces each picture."""
 
     candidates: int  # drawings in all
-    settings: list[dict]  # one a picture, with its score where pictures were ranked
+    settings: list[dict]  # one per picture, with its score where pictures were ranked
     sketches: list[str]  # N paths of PNGs
     pictures: tuple[str, ...] = ()  # paths of the first of N pictures, as far as drawn
     times: tuple[str, ...] = ()  # what each finished stage took, in words
