@@ -40,7 +40,8 @@ def load_engine(model: StackGAN, name: str = "auto", device: torch.device | str 
 
     "auto" draws one picture with each candidate and takes the first that agrees with the plain
     network. A named engine is taken at its word; where OpenVINO cannot be had, "torch" runs, and a
-    warning says why. Raises ValueError for an unknown name.
+    warning says why. Raises ValueError for an unknown name, and for another STACKGAN_PRECISION than
+    has_native_bf16 knows.
     """
     if name == "auto":
         name = os.environ.get("STACKGAN_ENGINE") or "auto"

@@ -26,9 +26,9 @@ FAR = (
 CONDITIONING = """
 ### 2 · Conditioning Augmentation
 
-The training captions leave most of the embedding space empty, so a small layer in each stage turns φ into a Gaussian: a
-mean μ and a deviation σ for each of its numbers. The condition that the stage reads is
-ĉ = μ + σ ⊙ ε. With ε = 0 it is the mean; a random ε reads the same words slightly differently, and in
+The training captions leave most of the embedding space empty, so a small layer in each stage turns φ
+into a Gaussian: a mean μ and a deviation σ for each of its numbers. The condition that the stage
+reads is ĉ = μ + σ ⊙ ε. With ε = 0 it is the mean; a random ε reads the same words slightly differently, and in
 training it smooths the gaps between captions. The line is μ, smallest number first; the band is ± σ.
 """
 

@@ -24,8 +24,8 @@ CAPTIONS = {
         "a purple flower with pointed petals arranged like a star",
     ],
     "birds": [
-        "a red bird with a short beak and black around the eyes",
         "a small yellow bird with black wings and a black crown",
+        "a red bird with a short beak and black around the eyes",
         "a cardinal",
         "a bird with a bright blue head and blue wings",
         "the bird is all black with a thick curved beak",
