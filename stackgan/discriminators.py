@@ -1,9 +1,10 @@
 """Matching-aware discriminators: is this picture real, and is it what the sentence says?
 
 Two of them behind one interface. `encode` turns pictures into features, once, whatever texts they
-are then judged with; `score` joins features with a text and gives one logit a head; `score_both`
-does so for the right text and a wrong one, sharing what does not depend on the text. The losses
-take a list of heads, so that one logit and a discriminator of several scales read the same.
+are then judged with; where it looks at crops, `draw_corners` has placed them. `score` joins features
+with a text and gives one logit a head; `score_both` does so for the right text and a wrong one,
+sharing what does not depend on the text. The losses take a list of heads, so that one logit and a
+discriminator of several scales read the same.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stackgan.config import StackGANConfig
+from stackgan.devices import shifted
 from stackgan.images import shrink
 from stackgan.layers import DownBlock, initialize_weights
 from stackgan.norms import spectral_norm
@@ -73,8 +75,12 @@ class MatchingDiscriminator(nn.Module):
         )
         initialize_weights(self)
 
-    def encode(self, images: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
-        """Pictures (N, 3, H, W) in [−1, 1] → one map, [(N, 8d, 4, 4)]. `generator` is not used."""
+    def draw_corners(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Nought for each of n pictures, (N, 2): they are looked at whole."""
+        return torch.zeros(n, 2, dtype=torch.long)
+
+    def encode(self, images: Tensor, corners: Tensor | None = None) -> list[Tensor]:
+        """Pictures (N, 3, H, W) in [−1, 1] → one map, [(N, 8d, 4, 4)]. `corners` are not used."""
         return [self.encoder(images)]
 
     def score(self, features: list[Tensor], embeddings: Tensor) -> list[Tensor]:
@@ -122,6 +128,7 @@ class FeatureDiscriminator(nn.Module):
         super().__init__()
         self.view = view
         self.crops = resolution > view
+        self._room = max(resolution - view, 0)
         # Not a registered submodule: its weights come from its own package, not from our state.
         self._frozen_pyramid = [pyramid]
         generator = torch.Generator().manual_seed(seed)
@@ -162,14 +169,19 @@ class FeatureDiscriminator(nn.Module):
         maps = self._maps(resized(photos, self.view))
         self.map_scale.copy_(torch.stack([m.float().std() for m in maps]))
 
-    def encode(self, images: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
+    def draw_corners(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """A place for the crop of each of n pictures: top and left, (N, 2), by a CPU generator."""
+        return torch.randint(0, self._room + 1, (n, 2), generator=generator)
+
+    def encode(self, images: Tensor, corners: Tensor | None = None) -> list[Tensor]:
         """Pictures (N, 3, H, W) in [−1, 1] → the mixed maps of each view; nothing here learns.
 
-        `generator`: a CPU generator that places the crops.
+        `corners`: (N, 2) of `draw_corners`, drawn here unless given.
         """
         views = [resized(images, self.view)]
         if self.crops:
-            views.append(_random_crop(images, self.view, generator))
+            corners = self.draw_corners(len(images)) if corners is None else corners
+            views.append(_Windows.apply(images, corners.to(images.device), self.view))
         return [m for view in views for m in self._pyramid(view)]
 
     def score(self, features: list[Tensor], embeddings: Tensor) -> list[Tensor]:
@@ -283,34 +295,31 @@ def resized(images: Tensor, size: int) -> Tensor:
     return planes.contiguous(memory_format=torch.channels_last)
 
 
-def _random_crop(images: Tensor, size: int, generator: torch.Generator | None) -> Tensor:
-    """One window of size × size pixels per picture, at a random place of its own."""
-    n, _, height, width = images.shape
-    tops = torch.randint(0, height - size + 1, (n,), generator=generator).tolist()
-    lefts = torch.randint(0, width - size + 1, (n,), generator=generator).tolist()
-    return _Windows.apply(images, tops, lefts, size)
-
-
 class _Windows(torch.autograd.Function):
-    """Windows of a batch in the batch's own memory format, forward and backward.
+    """One window of each picture, its top left corner one of `corners` (N, 2), in the batch's own
+    memory format, forward and backward.
 
     Stacked slices would lose it, and every operation up to the generator's last BatchNorm would then
     read one format and write another.
     """
 
     @staticmethod
-    def forward(ctx, images: Tensor, tops: list[int], lefts: list[int], size: int) -> Tensor:
+    def forward(ctx, images: Tensor, corners: Tensor, size: int) -> Tensor:
         last = images.is_contiguous(memory_format=torch.channels_last)
         ctx.format = torch.channels_last if last else torch.contiguous_format
-        ctx.shape, ctx.corners, ctx.size = images.shape, list(zip(tops, lefts, strict=True)), size
+        ctx.shape, ctx.corners, ctx.size = images.shape, corners, size
+        if images.device.type != "cpu":
+            return shifted(images, corners, size)
         windows = images.new_empty((*images.shape[:2], size, size)).to(memory_format=ctx.format)
-        for i, (top, left) in enumerate(ctx.corners):
+        for i, (top, left) in enumerate(corners.tolist()):
             windows[i] = images[i, :, top : top + size, left : left + size]
         return windows
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        if gradient.device.type != "cpu":
+            return shifted(gradient, -ctx.corners, ctx.shape[2]), None, None
         whole = gradient.new_empty(ctx.shape).to(memory_format=ctx.format).zero_()
-        for i, (top, left) in enumerate(ctx.corners):
+        for i, (top, left) in enumerate(ctx.corners.tolist()):
             whole[i, :, top : top + ctx.size, left : left + ctx.size] = gradient[i]
-        return whole, None, None, None
+        return whole, None, None

@@ -193,7 +193,7 @@ class FrozenConv2d(nn.Module):
         if self.groups == 1:
             flipped = flipped.transpose(0, 1)  # a depthwise kernel is its own transpose
         uneven = self.padding[1] - self.padding[0]
-        self.spread: Tensor | None = None  # see _FrozenConvolution.backward
+        self.spread: dict[tuple, Tensor] = {}  # see _FrozenConvolution.backward
         # Weights as `_convolve` wants them, once for all: they never change.
         self.cast: dict[tuple, Tensor] = {}
         self.register_buffer("weight", weight)
@@ -208,6 +208,12 @@ class FrozenConv2d(nn.Module):
 
     def convolve(self, x: Tensor) -> Tensor:
         """The convolution with its bias and ReLU6, without autograd."""
+        before, after = self.padding
+        if before != after and x.device.type != "cpu":
+            # CUDA's fast depthwise kernels are of 3×3 and 5×5; for an even one it would turn the map's
+            # layout around and back, which takes longer than this padded copy.
+            x = F.pad(x, (before, after, before, after))
+            return self._convolve(x, "weight", self.bias, 0, self.stride, self.relu6)
         return self._convolve(x, "evened", self.bias, self.padding[1], self.stride, self.relu6)
 
     def convolve_back(self, gradient: Tensor) -> Tensor:
@@ -257,10 +263,11 @@ class _FrozenConvolution(torch.autograd.Function):
         if layer.stride > 1:
             # What the stride skipped had no say in the output: zeros in its place, written once.
             shape = (*gradient.shape[:2], *ctx.size)
-            spread = layer.spread
-            if spread is None or spread.shape != shape or spread.dtype != gradient.dtype:
-                spread = gradient.new_zeros(shape).contiguous(memory_format=torch.channels_last)
-                layer.spread = spread
+            key = shape, gradient.dtype, gradient.device
+            if key not in layer.spread:
+                zeros = gradient.new_zeros(shape)
+                layer.spread[key] = zeros.contiguous(memory_format=torch.channels_last)
+            spread = layer.spread[key]
             # The input pixel under the first kernel's centre.
             first = layer.weight.shape[-1] // 2 - layer.padding[0]
             spread[:, :, first :: layer.stride, first :: layer.stride] = gradient

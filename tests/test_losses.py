@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.nn.functional import logsigmoid
 
+from stackgan.devices import shifted
 from stackgan.discriminators import _Windows
-from train.augment import augment
+from train.augment import _moved, _moved_at_once, augment, draw_changes
 from train.losses import AdversarialLoss, mode_seeking
 
 
@@ -46,7 +47,7 @@ def test_an_unknown_loss_is_refused():
 
 def test_augmentation_moves_and_cuts_but_keeps_colours():
     images = torch.rand(8, 3, 64, 64) * 0.5 + 0.25
-    seen = augment(images, torch.Generator().manual_seed(0))
+    seen = augment(images, draw_changes(8, 64, torch.Generator().manual_seed(0)))
     assert seen.shape == images.shape
     middle = seen[:, :, 8:-8, 8:-8]  # further in than a translation reaches
     blank = (middle == 0).all(dim=1).float().mean(dim=(1, 2))
@@ -60,25 +61,44 @@ def test_augmentation_moves_and_cuts_but_keeps_colours():
 
 def test_augmentation_is_reproducible_and_differentiable():
     images = torch.rand(4, 3, 64, 64, requires_grad=True)
-    a = augment(images, torch.Generator().manual_seed(3))
-    b = augment(images, torch.Generator().manual_seed(3))
+    a = augment(images, draw_changes(4, 64, torch.Generator().manual_seed(3)))
+    b = augment(images, draw_changes(4, 64, torch.Generator().manual_seed(3)))
     torch.testing.assert_close(a, b)
     # What is seen of a pixel is what its gradient counts, in its place.
     weights = torch.rand_like(a)
     (a * weights).sum().backward()
     torch.testing.assert_close((images.grad * images).sum(), (a * weights).sum())
     small = torch.rand(3, 1, 8, 8, dtype=torch.double, requires_grad=True)
-    torch.autograd.gradcheck(lambda x: augment(x, torch.Generator().manual_seed(1)), small)
+    changes = draw_changes(3, 8, torch.Generator().manual_seed(1))
+    torch.autograd.gradcheck(lambda x: augment(x, changes), small)
 
 
 def test_crops_are_slices_and_so_are_their_gradients():
     images = torch.rand(3, 2, 12, 12, dtype=torch.double, requires_grad=True)
-    windows = _Windows.apply(images, [0, 3, 7], [5, 1, 0], 5)
+    corners = torch.tensor([(0, 5), (3, 1), (7, 0)])
+    windows = _Windows.apply(images, corners, 5)
     slices = [
-        x[:, y : y + 5, z : z + 5] for x, y, z in zip(images, [0, 3, 7], [5, 1, 0], strict=True)
+        x[:, y : y + 5, z : z + 5] for x, (y, z) in zip(images, corners.tolist(), strict=True)
     ]
     torch.testing.assert_close(windows, torch.stack(slices))
-    torch.autograd.gradcheck(lambda x: _Windows.apply(x, [0, 3, 7], [5, 1, 0], 5), images)
+    torch.autograd.gradcheck(lambda x: _Windows.apply(x, corners, 5), images)
+
+
+def test_what_a_gpu_does_at_once_is_what_a_cpu_does_by_turns():
+    stream = torch.Generator().manual_seed(0)
+    images = torch.randn(9, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    changes = draw_changes(9, 32, stream)
+    at_once = _moved_at_once(images, changes)
+    torch.testing.assert_close(at_once, _moved(images, changes))
+    assert at_once.is_contiguous(memory_format=torch.channels_last)
+    # A window, and a window's gradient back in its place.
+    corners = torch.tensor([(7, 0), (0, 12), (16, 16)])
+    windows = shifted(images, corners, 16, which=torch.tensor([4, 0, 8]))
+    for window, image, (top, left) in zip(windows, (4, 0, 8), corners.tolist(), strict=True):
+        torch.testing.assert_close(window, images[image, :, top : top + 16, left : left + 16])
+    whole = shifted(windows, -corners, 32)
+    torch.testing.assert_close(whole[1, :, :16, 12:28], windows[1])
+    assert whole.count_nonzero() == windows.count_nonzero()
 
 
 def test_mode_seeking_pays_for_pictures_that_ignore_z():

@@ -197,7 +197,7 @@ def test_paper_discriminator_reads_picture_and_text(resolution):
 def test_feature_discriminator_reads_text_in_whole_pictures_only():
     d = FeatureDiscriminator(TINY, 256, TinyFeatures())
     images, embeddings = torch.rand(3, 3, 256, 256) * 2 - 1, torch.randn(3, 16)
-    features = d.encode(images, torch.Generator().manual_seed(0))
+    features = d.encode(images, d.draw_corners(3, torch.Generator().manual_seed(0)))
     d.eval()
     right, wrong = d.score_both(features, embeddings, embeddings.flip(0))
     assert [len(right), len(wrong)] == [8, 4]

@@ -8,32 +8,33 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from stackgan.devices import shifted
+
 CUT_SHARE = 0.5
-Hole = tuple[int, int, int, int]  # top, left, height, width; may reach over the edges
 
 
-def augment(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Translate each picture by up to ⅛ of its side, then blank one square of half its side in some.
+def draw_changes(n: int, side: int, generator: torch.Generator | None = None) -> Tensor:
+    """How `augment` is to change n pictures of `side` pixels: (N, 5) whole numbers.
 
-    Every second picture, by chance, is left whole: were all of them cut, a generator that paints
-    grey squares itself would not be found out (Karras et al. 2020, section 2.2).
-
-    Pictures (N, 3, H, W) in [−1, 1]; what is uncovered or blanked becomes 0, mid-grey.
-    `generator` is a CPU generator; gradients flow to what stays visible.
+    Down, right: the picture is seen from there on, up to ⅛ of its side either way. Top, left, side:
+    the square that is blanked, which may reach over the edges. It has half the picture's side, or
+    none: every second picture, by chance, is left whole. Were all of them cut, a generator that
+    paints grey squares itself would not be found out (Karras et al. 2020, section 2.2).
     """
-    n, _, height, width = images.shape
-    reach_y, reach_x = height // 8, width // 8
-    side_y, side_x = height // 2, width // 2
-    shifts = _draw(n, (-reach_y, reach_y + 1), (-reach_x, reach_x + 1), generator)
-    corners = _draw(
-        n, (-side_y // 2, height - side_y // 2), (-side_x // 2, width - side_x // 2), generator
-    )
-    is_cut = (torch.rand(n, generator=generator) < CUT_SHARE).tolist()
-    holes = [
-        (top, left, side_y, side_x) if cut else None
-        for (top, left), cut in zip(corners, is_cut, strict=True)
-    ]
-    return _MoveAndCut.apply(images, shifts, holes)
+    reach, hole = side // 8, side // 2
+    shifts = torch.randint(-reach, reach + 1, (n, 2), generator=generator)
+    corners = torch.randint(-hole // 2, side - hole // 2, (n, 2), generator=generator)
+    is_cut = torch.rand(n, 1, generator=generator) < CUT_SHARE
+    return torch.cat([shifts, corners, is_cut * hole], dim=1)
+
+
+def augment(images: Tensor, changes: Tensor) -> Tensor:
+    """Translate each picture, then blank a square of it, as `changes` of `draw_changes` say.
+
+    Pictures (N, 3, S, S) in [−1, 1]; what is uncovered or blanked becomes 0, mid-grey. Gradients
+    flow to what stays visible.
+    """
+    return _MoveAndCut.apply(images, changes)
 
 
 class _MoveAndCut(torch.autograd.Function):
@@ -41,42 +42,39 @@ class _MoveAndCut(torch.autograd.Function):
     masked, copy a batch six times."""
 
     @staticmethod
-    def forward(ctx, images: Tensor, shifts: list[list[int]], holes: list[Hole | None]) -> Tensor:
-        ctx.shifts, ctx.holes = shifts, holes
-        return _moved(images, shifts, holes)
+    def forward(ctx, images: Tensor, changes: Tensor) -> Tensor:
+        ctx.changes = changes
+        return _moved(images, changes)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        back = [[-dy, -dx] for dy, dx in ctx.shifts]
-        holes = [
-            hole and (hole[0] + dy, hole[1] + dx, *hole[2:])
-            for hole, (dy, dx) in zip(ctx.holes, ctx.shifts, strict=True)
-        ]
-        return _moved(gradient, back, holes), None, None
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        shifts, corners, sides = ctx.changes.split([2, 2, 1], dim=1)
+        return _moved(gradient, torch.cat([-shifts, corners + shifts, sides], dim=1)), None
 
 
-def _moved(images: Tensor, shifts: list[list[int]], holes: list[Hole | None]) -> Tensor:
-    """out[y, x] = image[y + dy, x + dx], and 0 beyond the image and in its hole."""
-    height, width = images.shape[2:]
+def _moved(images: Tensor, changes: Tensor) -> Tensor:
+    """out[y, x] = image[y + down, x + right], and 0 beyond the image and in its hole."""
+    side = images.shape[2]
+    if images.device.type != "cpu":
+        return _moved_at_once(images, changes)
     moved = torch.zeros_like(images)
-    for i, ((dy, dx), hole) in enumerate(zip(shifts, holes, strict=True)):
-        top, bottom = max(0, -dy), min(height, height - dy)
-        left, right = max(0, -dx), min(width, width - dx)
-        moved[i, :, top:bottom, left:right] = images[
-            i, :, top + dy : bottom + dy, left + dx : right + dx
+    for i, (down, right, top, left, hole) in enumerate(changes.tolist()):
+        ys = slice(max(0, -down), min(side, side - down))
+        xs = slice(max(0, -right), min(side, side - right))
+        moved[i, :, ys, xs] = images[
+            i, :, ys.start + down : ys.stop + down, xs.start + right : xs.stop + right
         ]
         if hole:
-            top, left, tall, wide = hole
-            moved[i, :, max(top, 0) : max(top + tall, 0), max(left, 0) : max(left + wide, 0)] = 0
+            ys, xs = (slice(max(at, 0), max(at + hole, 0)) for at in (top, left))
+            moved[i, :, ys, xs] = 0
     return moved
 
 
-def _draw(n: int, rows: tuple[int, int], columns: tuple[int, int], generator) -> list[list[int]]:
-    """n pairs of whole numbers, the first in `rows` (end not included), the second in `columns`."""
-    return torch.stack(
-        [
-            torch.randint(*rows, (n,), generator=generator),
-            torch.randint(*columns, (n,), generator=generator),
-        ],
-        dim=1,
-    ).tolist()
+def _moved_at_once(images: Tensor, changes: Tensor) -> Tensor:
+    """The same in a few operations on the whole batch."""
+    pixel = torch.arange(images.shape[2], device=images.device)
+    top, left, hole = changes.T[2:, :, None]  # (N, 1) each
+    in_rows, in_columns = ((pixel >= at) & (pixel < at + hole) for at in (top, left))
+    cut = in_rows[:, None, :, None] & in_columns[:, None, None, :]
+    # Multiplied, for masked_fill would lose channels last.
+    return shifted(images, changes[:, :2], images.shape[2]) * ~cut

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from stackgan.config import StackGANConfig
+from stackgan.devices import shifted, to_device
 from stackgan.images import from_uint8, shrink
 from train.prepare import FORMAT
 
@@ -200,7 +201,7 @@ class PhotoData:
         if named.any():
             phrase = (phrases[named] * self.names.shape[1]).long()
             texts[named] = self.names[self.class_ids[photos[named]], phrase]
-        return texts.float().to(self.device, non_blocking=True)
+        return to_device(texts.float(), self.device)
 
     def _epoch_order(self, start: int, size: int, seed: int) -> Tensor:
         """Photos number start … start + size of an endless walk, each epoch a new permutation."""
@@ -222,6 +223,13 @@ class PhotoData:
 
     def _crops(self, photos: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor) -> Tensor:
         side = self.resolution * self.factor
+        if self.device.type != "cpu":
+            # One copy to the device for all.
+            drawn = to_device(torch.stack([tops, lefts, photos, flips.long()], dim=1), self.device)
+            corners, photos, flips = drawn[:, :2], drawn[:, 2], drawn[:, 3, None, None, None] > 0
+            crops = shifted(self.photos.permute(0, 3, 1, 2), corners, side, photos)
+            pixels = torch.where(flips, crops.flip(3), crops).permute(0, 2, 3, 1)
+            return shrink(from_uint8(pixels), self.resolution)
         # Slices copy whole rows; one indexed gather over all photos is ten times slower on a CPU.
         pixels = torch.stack(
             [
@@ -231,9 +239,7 @@ class PhotoData:
                 )
             ]
         )  # (N, S, S, 3) uint8
-        # By number: on a GPU a mask would have to be counted, and its host wait for that.
-        flipped = flips.nonzero().flatten().to(self.device, non_blocking=True)
-        pixels[flipped] = pixels[flipped].flip(2)
+        pixels[flips] = pixels[flips].flip(2)
         return shrink(from_uint8(pixels), self.resolution)
 
     def grid_captions(self, count: int) -> list[dict]:

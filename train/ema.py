@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from stackgan.devices import to_device
 from stackgan.model import StackGAN
 from train.data import PhotoData, random_stream
 
@@ -51,14 +52,23 @@ def measure_statistics(
         norm.reset_running_stats()
         norm.momentum = None  # the mean over all batches
     generator.train()
-    rows = slice(batch // processes)
+    share = batch // processes
     for step in range(STATISTICS_BATCHES):
         drawn = data.batch(step, batch, seed, 0, processes)
-        noise = random_stream(seed, step, "noise")
+        noise = draw_noise(stage, seed, step)[:share]
         photos = drawn.photos.contiguous(memory_format=torch.channels_last)
         with torch.autocast(data.device.type, torch.bfloat16, enabled=precision == "bf16"):
             embeddings = average.embedding_norm(drawn.embeddings)
-            stage.draw(average, embeddings, photos, noise, rows)
+            stage.draw(average, embeddings, photos, to_device(noise, data.device))
     generator.eval()
     for norm, momentum in zip(norms, usual, strict=True):
         norm.momentum = momentum
+
+
+def draw_noise(stage: Stage, seed: int, step: int) -> Tensor:
+    """What the stage draws batch number `step` from, of a run with that seed: (batch, sum of dims).
+
+    Of the whole batch, so that it does not depend on how many processes share it.
+    """
+    size = stage.recipe.batch, sum(stage.noise_dims)
+    return torch.randn(size, generator=random_stream(seed, step, "noise"))

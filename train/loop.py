@@ -27,12 +27,14 @@ from tqdm import tqdm
 
 from stackgan.conditioning import kl_divergence
 from stackgan.config import StackGANConfig
+from stackgan.devices import to_device
 from stackgan.discriminators import FeatureDiscriminator, MatchingDiscriminator
 from stackgan.features import EfficientNetLite
 from stackgan.model import StackGAN
-from train.augment import augment
+from train.augment import augment, draw_changes
+from train.capture import CapturedStep
 from train.data import PhotoData, random_stream
-from train.ema import ema_update, measure_statistics
+from train.ema import draw_noise, ema_update, measure_statistics
 from train.files import save_model, write_atomically
 from train.losses import AdversarialLoss
 from train.machine import choose_precision, hardware
@@ -41,6 +43,20 @@ from train.state import STATE_FORMAT, load_state
 from train.stats import Stats
 
 WELL_NORMALISED = 8  # photos of a process, of which BatchNorm takes mean and deviation
+
+
+TERMS = ("d_loss", "g_loss", "kl", "distance", "real", "mismatched", "fake")
+
+
+class Inputs(NamedTuple):
+    """What a step learns from: photos and captions, and what else is drawn by chance."""
+
+    photos: Tensor  # (N, 3, S, S) in [−1, 1], channels last
+    embeddings: Tensor  # (N, E), as the encoder gave them
+    mismatched: Tensor  # (N, E), those of other photos
+    noise: Tensor  # (N, sum of the stage's noise_dims) ~ N(0, I)
+    changes: Tensor  # (2N, 5): how the drawn pictures, and then the photos, are augmented
+    corners: Tensor  # (2N, 2): where D takes its crops of them
 
 
 class Drawn(NamedTuple):
@@ -59,19 +75,13 @@ class Stage(Protocol):
     name: str
     recipe: Recipe
     resolution: int
+    noise_dims: tuple[int, ...]  # of the vectors ~ N(0, I) that a picture is drawn from
 
     def trainee(self, model: StackGAN) -> nn.Module:
         """The generator that learns."""
 
-    def draw(
-        self,
-        model: StackGAN,
-        embeddings: Tensor,
-        photos: Tensor,
-        noise: torch.Generator,
-        rows: slice,
-    ) -> Drawn:
-        """Pictures for standardised embeddings (N, E); `rows` is this process's part of the batch."""
+    def draw(self, model: StackGAN, embeddings: Tensor, photos: Tensor, noise: Tensor) -> Drawn:
+        """Pictures for standardised embeddings (N, E), from noise (N, sum of noise_dims)."""
 
     def samples(self, model: StackGAN, embeddings: Tensor, seeds: list[int]) -> Image.Image:
         """A sample grid for standardised embeddings, drawn in eval mode."""
@@ -99,6 +109,8 @@ class Trainer:
         """
         self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
         self.device = self.accelerator.device
+        # On a GPU: the fastest of its kernels for each shape, tried once; all shapes stay the same.
+        torch.backends.cudnn.benchmark = True
         self.rank, self.processes = self.accelerator.process_index, self.accelerator.num_processes
         if recipe.batch % self.processes:
             raise ValueError(
@@ -129,6 +141,9 @@ class Trainer:
         self.step, self.images, self.seconds = 0, 0, 0.0
         self.settings = settings or {}
         self.stats = Stats(self.out)
+        # What `train_step` has the device do. (Several processes talk to each other amid a step.)
+        alone_on_a_gpu = self.device.type == "cuda" and self.processes == 1
+        self.compute = CapturedStep(self.learn_from) if alone_on_a_gpu else self.learn_from
         self._stop = False
 
     # ── one step ────────────────────────────────────────────────────────────────────────────────
@@ -138,44 +153,73 @@ class Trainer:
 
         During the recipe's `head_start` only D learns.
         """
+        recipe = self.recipe
+        inputs = self._inputs()
+        rate = recipe.rate(self.images / len(self.data.train))
+        learns = self.images >= recipe.head_start
+        terms = self.compute(inputs, rate, recipe.adversarial_weight(self.images), learns)
+        self.step += 1
+        self.images += recipe.batch
+        if learns:
+            ema_update(self.average, self.model, recipe.ema_decay(self.images))
+        self.stats.note(TERMS, terms)
+
+    def _inputs(self) -> Inputs:
+        """This process's part of the step's batch, and all else that is drawn by chance."""
         recipe, share = self.recipe, self.recipe.batch // self.processes
-        rows = slice(self.rank * share, (self.rank + 1) * share)
         part = recipe.batch, self.seed, self.rank, self.processes
         batch = self.data.batch(self.step, *part, start=self.images)
         self.data.expect(self.images + recipe.batch, *part)
-        noise = random_stream(self.seed, self.step, "noise")
+        noise = draw_noise(self.stage, self.seed, self.step)
         local = random_stream(self.seed, self.step, "augment", self.rank)
-        photos = batch.photos.contiguous(memory_format=torch.channels_last)
+        changes = draw_changes(2 * share, self.stage.resolution, local)
+        corners = self.discriminator.draw_corners(2 * share, local)
+        return Inputs(
+            batch.photos.contiguous(memory_format=torch.channels_last),
+            batch.embeddings,
+            batch.mismatched,
+            to_device(noise[self.rank * share : (self.rank + 1) * share], self.device),
+            to_device(changes, self.device),
+            to_device(corners, self.device),
+        )
+
+    def learn_from(self, inputs: Inputs, rate: float, weight: float, learns: bool) -> Tensor:
+        """The step itself, which leaves the host out of it: TERMS, (K,).
+
+        rate: the learning rate. weight: of the adversarial term. learns: whether G does.
+        """
+        recipe, photos = self.recipe, inputs.photos
         for optimizer in (self.g_optimizer, self.d_optimizer):
             for group in optimizer.param_groups:
-                group["lr"] = recipe.rate(self.images / len(self.data.train))
-        learns = self.images >= recipe.head_start
+                group["lr"] = rate
         norm = self.model.embedding_norm
-        embeddings, mismatched = norm(batch.embeddings), norm(batch.mismatched)
+        embeddings, mismatched = norm(inputs.embeddings), norm(inputs.mismatched)
+        changes, corners = inputs.changes.chunk(2), inputs.corners.chunk(2)
 
         # D's weights are normalised once for real, mismatched and fake.
         with self._autocast(), parametrize.cached():
             with torch.set_grad_enabled(learns):
-                drawn = self.stage.draw(self.model, embeddings, photos, noise, rows)
-                fakes = self._seen(drawn.pictures, local)
+                drawn = self.stage.draw(self.model, embeddings, photos, inputs.noise)
+                fakes = self._seen(drawn.pictures, changes[0])
                 # Frozen features stay true after D's step, so D and G share one pass through them.
                 frozen_encoder = self.discriminator.encoder_is_frozen
-                fake_features = self.discriminator.encode(fakes, local) if frozen_encoder else None
+                if frozen_encoder:
+                    fake_features = self.discriminator.encode(fakes, corners[0])
             if frozen_encoder:
                 seen_by_d = [f.detach() for f in fake_features]
             else:
-                seen_by_d = self.discriminator.encode(fakes.detach(), local)
+                seen_by_d = self.discriminator.encode(fakes.detach(), corners[0])
             # A photo's features are computed once, for its own words and for another's.
-            real_features = self.discriminator.encode(self._seen(photos, local), local)
+            seen_photos = self._seen(photos, changes[1])
+            real_features = self.discriminator.encode(seen_photos, corners[1])
             real, wrong = self.discriminator.score_both(real_features, embeddings, mismatched)
             fake = self.discriminator.score(seen_by_d, drawn.embeddings)
             d_loss = self.loss.discriminator(real, wrong, fake)
         self._learn(self.discriminator, self.d_optimizer, d_loss)
 
-        weight = recipe.adversarial_weight(self.images)
         with frozen(self.discriminator), self._autocast(), torch.set_grad_enabled(learns):
             if not frozen_encoder:
-                fake_features = self.discriminator.encode(fakes, local)
+                fake_features = self.discriminator.encode(fakes, corners[0])
             logits = self.discriminator.score(fake_features, drawn.embeddings)
             adversarial = self.loss.generator(logits)
             kl = (
@@ -187,20 +231,9 @@ class Trainer:
         # Outside of autocast, which would round to bf16 the gradients of terms that are in float32.
         if learns:
             self._learn(self.generator, self.g_optimizer, g_loss)
-
-        self.step += 1
-        self.images += recipe.batch
-        if learns:
-            ema_update(self.average, self.model, recipe.ema_decay(self.images))
-        self.stats.note(
-            d_loss=d_loss,
-            g_loss=adversarial,
-            kl=kl,
-            distance=drawn.other_terms,
-            real=_mean_logit(real),
-            mismatched=_mean_logit(wrong),
-            fake=_mean_logit(fake),
-        )
+        logits = (_mean_logit(part) for part in (real, wrong, fake))
+        terms = (d_loss, adversarial, kl, drawn.other_terms, *logits)
+        return torch.stack([term.detach().float() for term in terms])
 
     def _learn(self, network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -217,8 +250,8 @@ class Trainer:
                 gradient.copy_(part.view_as(gradient))
         optimizer.step()
 
-    def _seen(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        return augment(images, generator) if self.recipe.augment else images
+    def _seen(self, images: Tensor, changes: Tensor) -> Tensor:
+        return augment(images, changes) if self.recipe.augment else images
 
     def _autocast(self):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
@@ -236,6 +269,7 @@ class Trainer:
             lr=self.recipe.learning_rate,
             betas=(self.recipe.beta1, self.recipe.beta2),
             fused=True,
+            capturable=self.device.type == "cuda",
         )
 
     # ── the run ─────────────────────────────────────────────────────────────────────────────────
@@ -356,6 +390,7 @@ class Trainer:
         for optimizer in (self.g_optimizer, self.d_optimizer):
             for group in optimizer.param_groups:  # the state brings those that it was saved with
                 group["betas"] = (self.recipe.beta1, self.recipe.beta2)
+                group["capturable"] = self.device.type == "cuda"
         self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
 
     def _state(self) -> dict:

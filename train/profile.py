@@ -42,6 +42,7 @@ def profile(trainer: Trainer, steps: int = 8) -> dict:
     for _ in range(WARM_UP):
         trainer.train_step()
     times = [_timed(trainer) for _ in range(steps)]
+    trainer.compute = trainer.learn_from  # operation by operation, where a GPU replayed them all
     fused = {}
     if torch.backends.mkldnn.is_available():
         # The counter knows torch's own operators, not what stackgan.onednn calls.

@@ -27,37 +27,24 @@ class Stage1:
     def __init__(self, recipe: Recipe, config: StackGANConfig):
         self.recipe, self.config = recipe, config
         self.resolution = config.sketch_resolution
+        self.noise_dims = (config.noise_dim, config.condition_dim)  # z, ε
 
     def trainee(self, model: StackGAN) -> nn.Module:
         return model.stage1
 
-    def draw(
-        self,
-        model: StackGAN,
-        embeddings: Tensor,
-        photos: Tensor,
-        noise: torch.Generator,
-        rows: slice,
-    ) -> Drawn:
+    def draw(self, model: StackGAN, embeddings: Tensor, photos: Tensor, noise: Tensor) -> Drawn:
         """Sketches for standardised embeddings (N, E), from z ~ N(0, I) and ε ~ N(0, I).
 
         With the recipe's `diversity_weight` the first half of the captions is drawn twice, with the
         same ε and another z, in place of the second half.
         """
-        # The whole batch's noise is drawn, so that it does not depend on how many processes share it.
-        batch, device = self.recipe.batch, embeddings.device
-        z = torch.randn(batch, self.config.noise_dim, generator=noise)[rows].to(
-            device, non_blocking=True
-        )
-        epsilon = torch.randn(batch, self.config.condition_dim, generator=noise)[rows].to(
-            device, non_blocking=True
-        )
+        z, epsilon = noise.split(self.noise_dims, dim=1)
         pairs = len(embeddings) // 2 if self.recipe.diversity_weight else 0
         if pairs:
             embeddings = torch.cat([embeddings[:-pairs], embeddings[:pairs]])
             epsilon = torch.cat([epsilon[:-pairs], epsilon[:pairs]])
         drawing = model.stage1(embeddings, z, epsilon)
-        penalty = torch.zeros((), device=device)
+        penalty = z.new_zeros(())
         if pairs:
             first, second = drawing.pictures[:pairs], drawing.pictures[-pairs:]
             alike = mode_seeking(first, second, z[:pairs], z[-pairs:])

@@ -31,38 +31,29 @@ class Stage2:
     def __init__(self, recipe: Recipe, config: StackGANConfig):
         self.recipe, self.config = recipe, config
         self.resolution = config.resolution
+        # z and ε of Stage-I, ε of Stage-II.
+        self.noise_dims = (config.noise_dim, config.condition_dim, config.condition_dim)
 
     def trainee(self, model: StackGAN) -> nn.Module:
         # Fixed, and in eval mode: else its BatchNorm statistics would drift while Stage-II learns.
         model.stage1.eval().requires_grad_(False)
         return model.stage2
 
-    def draw(
-        self,
-        model: StackGAN,
-        embeddings: Tensor,
-        photos: Tensor,
-        noise: torch.Generator,
-        rows: slice,
-    ) -> Drawn:
+    def draw(self, model: StackGAN, embeddings: Tensor, photos: Tensor, noise: Tensor) -> Drawn:
         """Pictures for standardised embeddings (N, E).
 
         With the recipe's `pair_share` the first part of the batch starts from its own photographs
         shrunk to 64×64, and must return to them; the rest starts from Stage-I's sketches.
         """
-        batch, config, recipe = self.recipe.batch, self.config, self.recipe
-        device = embeddings.device
-        z, epsilon1, epsilon2 = (
-            torch.randn(batch, dim, generator=noise)[rows].to(device, non_blocking=True)
-            for dim in (config.noise_dim, config.condition_dim, config.condition_dim)
-        )
+        config, recipe = self.config, self.recipe
+        z, epsilon1, epsilon2 = noise.split(self.noise_dims, dim=1)
         pairs = round(recipe.pair_share * len(embeddings))
         with torch.no_grad():
             drawn = model.stage1(embeddings[pairs:], z[pairs:], epsilon1[pairs:])
             shrunk = images.shrink(photos[:pairs], config.sketch_resolution)
             sketches = torch.cat([shrunk, drawn.pictures.to(shrunk.dtype)])
         drawing = model.stage2(sketches, embeddings, epsilon2)
-        distance = torch.zeros((), device=device)
+        distance = z.new_zeros(())
         # Split, for the gradient of a slice is a batch of zeros in another memory format.
         sizes = [size for size in (pairs, len(sketches) - pairs) if size]
         parts = [part.float() for part in drawing.pictures.split(sizes)]

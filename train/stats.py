@@ -15,21 +15,21 @@ class Stats:
 
     def __init__(self, out: Path):
         self.path = out / "stats.jsonl"
-        self._sums: dict[str, Tensor] = {}
+        self._sums: Tensor | float = 0.0
+        self._names: tuple[str, ...] = ()
         self._steps = 0
         self._writer = None
 
-    def note(self, **terms: Tensor) -> None:
-        """One step's scalars. Summed where they are: reading one would wait for the device."""
-        for name, value in terms.items():
-            self._sums[name] = self._sums.get(name, 0) + value.detach().float()
+    def note(self, names: tuple[str, ...], values: Tensor) -> None:
+        """One step's scalars (K,). Summed where they are: reading one would wait for the device."""
+        self._names, self._sums = names, self._sums + values
         self._steps += 1
 
     def take(self) -> dict[str, float]:
         """The means of what was noted since the last call."""
-        means = {name: float(value) / self._steps for name, value in self._sums.items()}
-        self._sums, self._steps = {}, 0
-        return means
+        means = (self._sums / self._steps).tolist()
+        self._sums, self._steps = 0.0, 0
+        return dict(zip(self._names, means, strict=True))
 
     def write(self, line: dict[str, float]) -> None:
         """Append a line; it has the number of `images` seen."""
