@@ -12,6 +12,7 @@ from stackgan import StackGAN
 from train import stage1, stage2
 from train.command import resumed
 from train.data import PhotoData
+from train.machine import hardware
 from train.recipes import RECIPES, Recipe
 
 
@@ -52,6 +53,13 @@ def test_a_resumed_run_remembers_its_aim_and_takes_moved_photographs(arrays, tmp
     capsys.readouterr()
     assert stage1.main(resume) == 0
     assert "has seen 12 images, as many as it was to see" in capsys.readouterr().out
+    # On another machine, and twice: each is told once.
+    config["hardware"] = "a GPU"
+    (out / "config.json").write_text(json.dumps(config))
+    for _ in range(2):
+        assert stage1.main(resume) == 0
+        found = json.loads((out / "config.json").read_text())["hardware"]
+        assert found.split(", then ") == ["a GPU", hardware(torch.device("cpu"))]
     # As many, but one that was to be unseen is among them.
     meta = json.loads((moved / "meta.json").read_text())
     meta["validation"] = [int(PhotoData(moved, 64).train[0]), *meta["validation"][1:]]

@@ -17,6 +17,7 @@ from train.begin import begin_with
 from train.data import DataError, read_meta
 from train.history import history, settings_of
 from train.loop import Trainer
+from train.machine import hardware
 from train.recipes import (
     RECIPE_HELP,
     RECIPE_OPTIONS,
@@ -309,6 +310,9 @@ def resumed(
             "have learned from what is kept out of training now"
         )
     trainer.resume()
+    here = hardware(trainer.device)
+    before = saved.get("hardware", here)
+    trainer.settings["hardware"] = before if before.endswith(here) else f"{before}, then {here}"
     was = asdict(saved_recipe)
     other = {k: v for k, v in asdict(recipe).items() if was[k] != v}
     before = {k: was[k] for k in other}

@@ -109,8 +109,11 @@ class Trainer:
         """
         self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
         self.device = self.accelerator.device
-        # On a GPU: the fastest of its kernels for each shape, tried once; all shapes stay the same.
-        torch.backends.cudnn.benchmark = True
+        if self.device.type == "cuda":
+            # The fastest kernel for each shape, tried once: all shapes stay the same.
+            torch.backends.cudnn.benchmark = True
+            # What the host draws is small: a team of threads would only wait for each other.
+            torch.set_num_threads(1)
         self.rank, self.processes = self.accelerator.process_index, self.accelerator.num_processes
         if recipe.batch % self.processes:
             raise ValueError(
