@@ -176,12 +176,11 @@ class FeatureDiscriminator(nn.Module):
     def encode(self, images: Tensor, corners: Tensor | None = None) -> list[Tensor]:
         """Pictures (N, 3, H, W) in [−1, 1] → the mixed maps of each view; nothing here learns.
 
-        `corners`: (N, 2) of `draw_corners`, drawn here unless given.
+        `corners`: (N, 2) of `draw_corners`, on the pictures' device; needed where `crops` is true.
         """
         views = [resized(images, self.view)]
         if self.crops:
-            corners = self.draw_corners(len(images)) if corners is None else corners
-            views.append(_Windows.apply(images, corners.to(images.device), self.view))
+            views.append(_Windows.apply(images, corners, self.view))
         return [m for view in views for m in self._pyramid(view)]
 
     def score(self, features: list[Tensor], embeddings: Tensor) -> list[Tensor]:
@@ -212,7 +211,8 @@ class FeatureDiscriminator(nn.Module):
         return [head(maps, *texts) for head, maps in zip(heads, features, strict=True)]
 
     def forward(self, images: Tensor, embeddings: Tensor) -> list[Tensor]:
-        return self.score(self.encode(images), embeddings)
+        corners = self.draw_corners(len(images)).to(images.device)
+        return self.score(self.encode(images, corners), embeddings)
 
     def _maps(self, view: Tensor) -> list[Tensor]:
         maps = self._frozen_pyramid[0].maps(view)
@@ -297,7 +297,7 @@ def resized(images: Tensor, size: int) -> Tensor:
 
 class _Windows(torch.autograd.Function):
     """One window of each picture, its top left corner one of `corners` (N, 2), in the batch's own
-    memory format, forward and backward.
+    memory format, forward and backward; on a GPU always channels last.
 
     Stacked slices would lose it, and every operation up to the generator's last BatchNorm would then
     read one format and write another.
@@ -305,11 +305,11 @@ class _Windows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, images: Tensor, corners: Tensor, size: int) -> Tensor:
-        last = images.is_contiguous(memory_format=torch.channels_last)
-        ctx.format = torch.channels_last if last else torch.contiguous_format
         ctx.shape, ctx.corners, ctx.size = images.shape, corners, size
         if images.device.type != "cpu":
             return shifted(images, corners, size)
+        last = images.is_contiguous(memory_format=torch.channels_last)
+        ctx.format = torch.channels_last if last else torch.contiguous_format
         windows = images.new_empty((*images.shape[:2], size, size)).to(memory_format=ctx.format)
         for i, (top, left) in enumerate(corners.tolist()):
             windows[i] = images[i, :, top : top + size, left : left + size]

@@ -177,9 +177,11 @@ class FrozenConv2d(nn.Module):
     backward primitive, which is slow for depthwise kernels. A stride-2 gradient is spread over a
     grid of zeros first.
 
-    With stride 2, TensorFlow's SAME pads by one more after than before. Here the kernel is padded
+    With stride 2, TensorFlow's SAME pads by one more after than before. On a CPU the kernel is padded
     instead, by a row and a column of zeros in front, and the map by as much on both sides, which the
-    convolution does itself: a padded copy of the map would take longer than the convolution.
+    convolution does itself: a padded copy of the map would take longer than the convolution. On a GPU
+    it does not: its fast depthwise kernels are of 3×3 and 5×5, and for an even one it would turn the
+    map's layout around and back.
     """
 
     def __init__(self, conv: nn.Conv2d, relu6: bool = False):
@@ -193,7 +195,8 @@ class FrozenConv2d(nn.Module):
         if self.groups == 1:
             flipped = flipped.transpose(0, 1)  # a depthwise kernel is its own transpose
         uneven = self.padding[1] - self.padding[0]
-        self.spread: dict[tuple, Tensor] = {}  # see _FrozenConvolution.backward
+        # By shape, see _FrozenConvolution.backward; kept, for a captured step remembers where they are.
+        self.spread: dict[tuple, Tensor] = {}
         # Weights as `_convolve` wants them, once for all: they never change.
         self.cast: dict[tuple, Tensor] = {}
         self.register_buffer("weight", weight)
@@ -209,12 +212,15 @@ class FrozenConv2d(nn.Module):
     def convolve(self, x: Tensor) -> Tensor:
         """The convolution with its bias and ReLU6, without autograd."""
         before, after = self.padding
-        if before != after and x.device.type != "cpu":
-            # CUDA's fast depthwise kernels are of 3×3 and 5×5; for an even one it would turn the map's
-            # layout around and back, which takes longer than this padded copy.
-            x = F.pad(x, (before, after, before, after))
-            return self._convolve(x, "weight", self.bias, 0, self.stride, self.relu6)
-        return self._convolve(x, "evened", self.bias, self.padding[1], self.stride, self.relu6)
+        if before == after or x.device.type == "cpu":
+            return self._convolve(x, "evened", self.bias, after, self.stride, self.relu6)
+        return self._convolve_padded(x)
+
+    def _convolve_padded(self, x: Tensor) -> Tensor:
+        """The same with the map padded in place of the kernel."""
+        before, after = self.padding
+        x = F.pad(x, (before, after, before, after))
+        return self._convolve(x, "weight", self.bias, 0, self.stride, self.relu6)
 
     def convolve_back(self, gradient: Tensor) -> Tensor:
         """Of the gradient, spread to the input's size: the input's gradient."""

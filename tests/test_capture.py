@@ -1,11 +1,13 @@
 """When a step is recorded and when it is replayed, with a stand-in for CUDA's graphs."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 import torch
 from torch import Tensor
+from trainers import make_trainer
 
 from train.capture import CapturedStep
 
@@ -17,13 +19,12 @@ class Numbers(NamedTuple):
 
 @pytest.fixture
 def graphs(monkeypatch):
-    """CUDA's graphs as far as a CPU can be one: what is recorded is computed again in place."""
+    """CUDA's graphs as far as a CPU can be one: what is recorded is computed again at a replay."""
     recorded = []
 
     class Graph:
         def replay(self):
-            step, constants = self.of
-            step._result.copy_(step.compute(step._inputs, *constants))
+            self.again()
 
     @contextmanager
     def record(graph):
@@ -36,20 +37,49 @@ def graphs(monkeypatch):
 
 
 def test_a_step_is_recorded_once_and_follows_its_inputs(graphs):
-    def compute(inputs, factor):
-        if graphs and not hasattr(graphs[-1], "of"):
-            graphs[-1].of = step, (factor,)
-        return factor * inputs.a + inputs.b
+    def product(inputs, factor):
+        result = factor * inputs.a + inputs.b
+        if graphs:
+            graphs[-1].again = lambda: torch.add(factor * inputs.a, inputs.b, out=result)
+        return result
 
-    step = CapturedStep(compute)
+    captured = CapturedStep()
     for i in range(8):
         inputs = Numbers(torch.full((3,), float(i)), torch.arange(3.0))
-        torch.testing.assert_close(step(inputs, 2.0), 2.0 * inputs.a + inputs.b)
+        expected = 2.0 * inputs.a + inputs.b
+        torch.testing.assert_close(captured(product, inputs, 2.0), expected)
         assert len(graphs) == (i >= CapturedStep.WARM_UP)
         inputs.a.fill_(torch.nan)  # what was given is not kept
 
-    # Another constant is another step: warmed up, and then recorded, anew.
-    for i in range(5):
-        inputs = Numbers(torch.ones(3), torch.full((3,), float(i)))
-        torch.testing.assert_close(step(inputs, 5.0), 5.0 + inputs.b)
-        assert len(graphs) == 1 + (i >= CapturedStep.WARM_UP)
+    # Another constant is another step, and so is the same upon other memory: recorded anew.
+    for turn, factor in enumerate((5.0, 5.0), start=1):
+        for i in range(5):
+            inputs = Numbers(torch.ones(3), torch.full((3,), float(i)))
+            torch.testing.assert_close(captured(product, inputs, factor), factor + inputs.b)
+            assert len(graphs) == turn + (i >= CapturedStep.WARM_UP)
+        captured.forget()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("stage", [1, 2])
+def test_captured_steps_are_the_steps(arrays, stage1_run, tmp_path, stage):
+    """Over the end of D's head start, and resumed amid: weights and losses are the eager ones."""
+    trainers = {}
+    for name in ("captured", "eager"):
+        trainer = trainers[name] = make_trainer(arrays, stage1_run, tmp_path / name, stage)
+        trainer.recipe = trainer.stage.recipe = replace(trainer.recipe, head_start=24)
+        if name == "eager":
+            trainer.captured = None
+        (tmp_path / name).mkdir()
+        for _ in range(14):
+            trainer.train_step()
+        trainer.snapshot()
+        trainer.resume()
+        for _ in range(8):
+            trainer.train_step()
+    one, other = trainers["captured"], trainers["eager"]
+    assert one.stats.take() == pytest.approx(other.stats.take(), rel=1e-2, abs=1e-2)
+    for name in ("generator", "discriminator"):
+        pairs = zip(getattr(one, name).parameters(), getattr(other, name).parameters(), strict=True)
+        for mine, its in pairs:
+            torch.testing.assert_close(mine, its, rtol=1e-2, atol=1e-3)

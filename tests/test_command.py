@@ -56,10 +56,11 @@ def test_a_resumed_run_remembers_its_aim_and_takes_moved_photographs(arrays, tmp
     # On another machine, and twice: each is told once.
     config["hardware"] = "a GPU"
     (out / "config.json").write_text(json.dumps(config))
-    for _ in range(2):
-        assert stage1.main(resume) == 0
+    here = hardware(torch.device("cpu"))
+    for images, machines in ((12, ["a GPU"]), (16, ["a GPU", here]), (20, ["a GPU", here])):
+        assert stage1.main([*resume, "--images", str(images)]) == 0
         found = json.loads((out / "config.json").read_text())["hardware"]
-        assert found.split(", then ") == ["a GPU", hardware(torch.device("cpu"))]
+        assert found.split(", then ") == machines
     # As many, but one that was to be unseen is among them.
     meta = json.loads((moved / "meta.json").read_text())
     meta["validation"] = [int(PhotoData(moved, 64).train[0]), *meta["validation"][1:]]

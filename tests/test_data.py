@@ -138,7 +138,11 @@ def test_photos_are_cropped_and_flipped(arrays):
     batches = torch.cat([data.batch(step, 8).photos for step in range(4)])
     assert len(torch.unique(batches.flatten(1), dim=0)) > 8
     photo, top, left = torch.tensor([3, 3]), torch.tensor([2, 2]), torch.tensor([5, 5])
-    straight, flipped = data._crops(photo, top, left, torch.tensor([False, True]))
+    flips = torch.tensor([False, True])
+    straight, flipped = data._crops(photo, top, left, flips)
+    torch.testing.assert_close(
+        data._crops_at_once(photo, top, left, flips), data._crops(photo, top, left, flips)
+    )
     whole = data.photos[3].permute(2, 0, 1) / 127.5 - 1
     torch.testing.assert_close(straight, whole[:, 2:66, 5:69])
     torch.testing.assert_close(flipped, straight.flip(2))

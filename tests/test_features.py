@@ -3,9 +3,10 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 
 from stackgan import onednn
-from stackgan.features import EfficientNetLite, FeatureNetwork, _load, load_lite
+from stackgan.features import EfficientNetLite, FeatureNetwork, FrozenConv2d, _load, load_lite
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,16 @@ def test_fused_convolutions_give_what_plain_ones_do(network, monkeypatch):
     monkeypatch.setattr("stackgan.onednn.is_available", lambda *_: False)
     for one, other in zip(fused, network.maps(images), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("side", [8, 9])
+def test_a_padded_map_gives_what_a_padded_kernel_does(size, side):
+    layer = FrozenConv2d(nn.Conv2d(4, 4, size, stride=2, groups=4), relu6=True)
+    x = torch.randn(2, 4, side, side).contiguous(memory_format=torch.channels_last)
+    padded = layer._convolve_padded(x)
+    torch.testing.assert_close(padded, layer.convolve(x))
+    assert padded.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("name", ["lite0", "lite1"])

@@ -38,8 +38,8 @@ def augment(images: Tensor, changes: Tensor) -> Tensor:
 
 
 class _MoveAndCut(torch.autograd.Function):
-    """Each picture's pixels copied once, and each gradient's: torch's own slices, stacked and
-    masked, copy a batch six times."""
+    """On a CPU each picture's pixels copied once, and each gradient's: torch's own slices, stacked
+    and masked, copy a batch six times."""
 
     @staticmethod
     def forward(ctx, images: Tensor, changes: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ from train.begin import begin_with
 from train.data import DataError, read_meta
 from train.history import history, settings_of
 from train.loop import Trainer
-from train.machine import hardware
 from train.recipes import (
     RECIPE_HELP,
     RECIPE_OPTIONS,
@@ -141,6 +140,9 @@ def main(stage_number: int, stage_class, argv: list[str] | None) -> int:
             if (out / WEIGHTS).exists():
                 p.error(f"{out} holds a checkpoint, which a run would destroy: name another --out")
             trainer = fresh(stage_number, stage_class, args)
+        if trainer.device.type == "cuda":
+            # What is left to the host is small: a team of threads would only wait for each other.
+            torch.set_num_threads(1)
         if args.images or args.epochs:
             trainer.settings["until"] = args.images
         trainer.run(
@@ -291,7 +293,16 @@ def resumed(
     config, saved_recipe = network_of(saved), recipe_of(saved)
     recipe = replace(saved_recipe, **(changed or {}))
     _check_read(recipe, stage_number, changed or {})
-    kept = ("recipe_name", "size", "stage1", "begin_with", "earlier", "changes", "until")
+    kept = (
+        "recipe_name",
+        "size",
+        "stage1",
+        "begin_with",
+        "earlier",
+        "changes",
+        "until",
+        "hardware",
+    )
     extra = {k: saved[k] for k in kept if k in saved}
     trainer = Trainer(
         stage_class(recipe, config),
@@ -310,9 +321,6 @@ def resumed(
             "have learned from what is kept out of training now"
         )
     trainer.resume()
-    here = hardware(trainer.device)
-    before = saved.get("hardware", here)
-    trainer.settings["hardware"] = before if before.endswith(here) else f"{before}, then {here}"
     was = asdict(saved_recipe)
     other = {k: v for k, v in asdict(recipe).items() if was[k] != v}
     before = {k: was[k] for k in other}

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import warnings
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -224,12 +225,7 @@ class PhotoData:
     def _crops(self, photos: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor) -> Tensor:
         side = self.resolution * self.factor
         if self.device.type != "cpu":
-            # One copy to the device for all.
-            drawn = to_device(torch.stack([tops, lefts, photos, flips.long()], dim=1), self.device)
-            corners, photos, flips = drawn[:, :2], drawn[:, 2], drawn[:, 3, None, None, None] > 0
-            crops = shifted(self.photos.permute(0, 3, 1, 2), corners, side, photos)
-            pixels = torch.where(flips, crops.flip(3), crops).permute(0, 2, 3, 1)
-            return shrink(from_uint8(pixels), self.resolution)
+            return self._crops_at_once(photos, tops, lefts, flips)
         # Slices copy whole rows; one indexed gather over all photos is ten times slower on a CPU.
         pixels = torch.stack(
             [
@@ -240,6 +236,15 @@ class PhotoData:
             ]
         )  # (N, S, S, 3) uint8
         pixels[flips] = pixels[flips].flip(2)
+        return shrink(from_uint8(pixels), self.resolution)
+
+    def _crops_at_once(self, photos: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor) -> Tensor:
+        """The same in a few operations on the whole batch, after one copy to the device."""
+        drawn = to_device(torch.stack([photos, tops, lefts, flips.long()], dim=1), self.device)
+        photos, corners, flips = drawn[:, 0], drawn[:, 1:3], drawn[:, 3, None, None, None] > 0
+        side = self.resolution * self.factor
+        crops = shifted(self.photos.permute(0, 3, 1, 2), corners, side, photos)
+        pixels = torch.where(flips, crops.flip(3), crops).permute(0, 2, 3, 1)
         return shrink(from_uint8(pixels), self.resolution)
 
     def grid_captions(self, count: int) -> list[dict]:
@@ -303,3 +308,11 @@ def random_stream(seed: int, number: int, what: str, process: int = 0) -> torch.
     """The generator that `what` (of SALTS) is drawn from, out of a run's seed and a counter."""
     entropy = np.random.SeedSequence([seed, number, SALTS[what] + process])
     return torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
+
+
+def draw_noise(batch: int, dims: Sequence[int], seed: int, step: int) -> Tensor:
+    """What the pictures of batch number `step` are drawn from, N(0, I): (batch, sum of dims).
+
+    Of the whole batch, so that it does not depend on how many processes share it.
+    """
+    return torch.randn(batch, sum(dims), generator=random_stream(seed, step, "noise"))

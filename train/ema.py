@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from stackgan.devices import to_device
 from stackgan.model import StackGAN
-from train.data import PhotoData, random_stream
+from train.data import PhotoData, draw_noise
 
 if TYPE_CHECKING:
     from train.loop import Stage
@@ -55,7 +55,7 @@ def measure_statistics(
     share = batch // processes
     for step in range(STATISTICS_BATCHES):
         drawn = data.batch(step, batch, seed, 0, processes)
-        noise = draw_noise(stage, seed, step)[:share]
+        noise = draw_noise(batch, stage.noise_dims, seed, step)[:share]
         photos = drawn.photos.contiguous(memory_format=torch.channels_last)
         with torch.autocast(data.device.type, torch.bfloat16, enabled=precision == "bf16"):
             embeddings = average.embedding_norm(drawn.embeddings)
@@ -63,12 +63,3 @@ def measure_statistics(
     generator.eval()
     for norm, momentum in zip(norms, usual, strict=True):
         norm.momentum = momentum
-
-
-def draw_noise(stage: Stage, seed: int, step: int) -> Tensor:
-    """What the stage draws batch number `step` from, of a run with that seed: (batch, sum of dims).
-
-    Of the whole batch, so that it does not depend on how many processes share it.
-    """
-    size = stage.recipe.batch, sum(stage.noise_dims)
-    return torch.randn(size, generator=random_stream(seed, step, "noise"))

@@ -2,7 +2,8 @@
 
 A stage (train.stage1, train.stage2) says what is drawn from a batch; a Recipe says how it is
 judged and optimised; the loop does the rest. Everything random in step k comes from generators
-seeded with (run's seed, k), so a run resumed at step k goes on as the unbroken one would have.
+seeded with (run's seed, k), so a run resumed at step k goes on as the unbroken one would have (on a
+GPU to rounding).
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from stackgan.features import EfficientNetLite
 from stackgan.model import StackGAN
 from train.augment import augment, draw_changes
 from train.capture import CapturedStep
-from train.data import PhotoData, random_stream
-from train.ema import draw_noise, ema_update, measure_statistics
+from train.data import PhotoData, draw_noise, random_stream
+from train.ema import ema_update, measure_statistics
 from train.files import save_model, write_atomically
 from train.losses import AdversarialLoss
 from train.machine import choose_precision, hardware
@@ -57,6 +58,9 @@ class Inputs(NamedTuple):
     noise: Tensor  # (N, sum of the stage's noise_dims) ~ N(0, I)
     changes: Tensor  # (2N, 5): how the drawn pictures, and then the photos, are augmented
     corners: Tensor  # (2N, 2): where D takes its crops of them
+    weight: (
+        Tensor  # scalar, of the adversarial term; not by chance, but another at each step of a ramp
+    )
 
 
 class Drawn(NamedTuple):
@@ -112,8 +116,6 @@ class Trainer:
         if self.device.type == "cuda":
             # The fastest kernel for each shape, tried once: all shapes stay the same.
             torch.backends.cudnn.benchmark = True
-            # What the host draws is small: a team of threads would only wait for each other.
-            torch.set_num_threads(1)
         self.rank, self.processes = self.accelerator.process_index, self.accelerator.num_processes
         if recipe.batch % self.processes:
             raise ValueError(
@@ -144,9 +146,9 @@ class Trainer:
         self.step, self.images, self.seconds = 0, 0, 0.0
         self.settings = settings or {}
         self.stats = Stats(self.out)
-        # What `train_step` has the device do. (Several processes talk to each other amid a step.)
+        # Of several processes no step can be captured: they talk to each other amid it.
         alone_on_a_gpu = self.device.type == "cuda" and self.processes == 1
-        self.compute = CapturedStep(self.learn_from) if alone_on_a_gpu else self.learn_from
+        self.captured = CapturedStep() if alone_on_a_gpu else None
         self._stop = False
 
     # ── one step ────────────────────────────────────────────────────────────────────────────────
@@ -157,23 +159,26 @@ class Trainer:
         During the recipe's `head_start` only D learns.
         """
         recipe = self.recipe
-        inputs = self._inputs()
+        inputs = self._next_inputs()
         rate = recipe.rate(self.images / len(self.data.train))
         learns = self.images >= recipe.head_start
-        terms = self.compute(inputs, rate, recipe.adversarial_weight(self.images), learns)
+        if self.captured:
+            terms = self.captured(self._learn_from, inputs, rate, learns)
+        else:
+            terms = self._learn_from(inputs, rate, learns)
         self.step += 1
         self.images += recipe.batch
         if learns:
             ema_update(self.average, self.model, recipe.ema_decay(self.images))
         self.stats.note(TERMS, terms)
 
-    def _inputs(self) -> Inputs:
+    def _next_inputs(self) -> Inputs:
         """This process's part of the step's batch, and all else that is drawn by chance."""
         recipe, share = self.recipe, self.recipe.batch // self.processes
         part = recipe.batch, self.seed, self.rank, self.processes
         batch = self.data.batch(self.step, *part, start=self.images)
         self.data.expect(self.images + recipe.batch, *part)
-        noise = draw_noise(self.stage, self.seed, self.step)
+        noise = draw_noise(recipe.batch, self.stage.noise_dims, self.seed, self.step)
         local = random_stream(self.seed, self.step, "augment", self.rank)
         changes = draw_changes(2 * share, self.stage.resolution, local)
         corners = self.discriminator.draw_corners(2 * share, local)
@@ -184,12 +189,13 @@ class Trainer:
             to_device(noise[self.rank * share : (self.rank + 1) * share], self.device),
             to_device(changes, self.device),
             to_device(corners, self.device),
+            to_device(torch.tensor(recipe.adversarial_weight(self.images)), self.device),
         )
 
-    def learn_from(self, inputs: Inputs, rate: float, weight: float, learns: bool) -> Tensor:
+    def _learn_from(self, inputs: Inputs, rate: float, learns: bool) -> Tensor:
         """The step itself, which leaves the host out of it: TERMS, (K,).
 
-        rate: the learning rate. weight: of the adversarial term. learns: whether G does.
+        rate: the learning rate. learns: whether G does.
         """
         recipe, photos = self.recipe, inputs.photos
         for optimizer in (self.g_optimizer, self.d_optimizer):
@@ -230,7 +236,7 @@ class Trainer:
                 if self.model.config.conditioning_augmentation
                 else adversarial.new_zeros(())
             )
-            g_loss = weight * adversarial + recipe.kl_weight * kl + drawn.other_terms
+            g_loss = inputs.weight * adversarial + recipe.kl_weight * kl + drawn.other_terms
         # Outside of autocast, which would round to bf16 the gradients of terms that are in float32.
         if learns:
             self._learn(self.generator, self.g_optimizer, g_loss)
@@ -298,6 +304,8 @@ class Trainer:
             )
         if tensorboard and self.rank == 0:
             self.stats.open_tensorboard()
+        if self.images < total:
+            self._note_hardware()
         bar = tqdm(
             total=total,
             initial=self.images,
@@ -320,9 +328,11 @@ class Trainer:
                 stop, due = self._agree(stop, now - last_snapshot > 60 * snapshot_minutes)
                 done = stop or self.images >= total
                 if self.images - tick_images >= tick or done:
+                    terms = self.stats.take()  # waits for a GPU, whose time counts
+                    now = time.monotonic()
                     self.seconds += now - last_tick
                     speed = (self.images - tick_images) / max(now - last_tick, 1e-9)
-                    self._tick(speed, total)
+                    self._tick(terms, speed, total)
                     last_tick, tick_images = time.monotonic(), self.images
                 if done or due:
                     self.snapshot()
@@ -394,6 +404,8 @@ class Trainer:
             for group in optimizer.param_groups:  # the state brings those that it was saved with
                 group["betas"] = (self.recipe.beta1, self.recipe.beta2)
                 group["capturable"] = self.device.type == "cuda"
+        if self.captured:
+            self.captured.forget()  # the optimizers' state is in other memory now
         self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
 
     def _state(self) -> dict:
@@ -409,8 +421,7 @@ class Trainer:
             "seconds": self.seconds,
         }
 
-    def _tick(self, speed: float, total: int) -> None:
-        terms = self.stats.take()
+    def _tick(self, terms: dict[str, float], speed: float, total: int) -> None:
         if not all(map(math.isfinite, terms.values())):
             raise FloatingPointError(self._not_finite(f"losses {terms}"))
         if self.rank:
@@ -441,6 +452,14 @@ class Trainer:
         )
         return f"no longer finite at {self.images} images: {what}. {sound} with a lower --learning-rate"
 
+    def _note_hardware(self) -> None:
+        """What the run is computed on from here on, after what it was computed on before."""
+        here, before = hardware(self.device), self.settings.get("hardware")
+        if not before:
+            self.settings["hardware"] = here
+        elif before.split(", then ")[-1] != here:
+            self.settings["hardware"] = f"{before}, then {here}"
+
     def _write_config(self) -> None:
         if self.rank:
             return
@@ -456,7 +475,6 @@ class Trainer:
             "precision": self.precision,
             "processes": self.processes,
             "torch": torch.__version__,
-            "hardware": hardware(self.device),
             **self.settings,
         }
         write_atomically(

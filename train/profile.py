@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from stackgan.benchmark.measure import peaks
+from train.capture import CapturedStep
 from train.command import resumed
 from train.loop import Trainer
 from train.stage1 import Stage1
@@ -29,20 +30,21 @@ from train.state import run_settings
 STAGES = {stage.name: (number, stage) for number, stage in ((1, Stage1), (2, Stage2))}
 OTHERS = 6  # operations told besides
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
-WARM_UP, PROFILED = 4, 3  # steps before those that are timed, and after
+WARM_UP, PROFILED = CapturedStep.WARM_UP + 1, 3  # steps before those that are timed, and after
 
 
 def profile(trainer: Trainer, steps: int = 8) -> dict:
     """Measure `steps` steps of a trainer once it is warm; it learns from all of them.
 
     Times are milliseconds a step, by the wall, of the whole of it and, in further steps, of each
-    operation, for which an accelerator is waited. `share_of_peak` is None on an accelerator, whose
+    operation. An accelerator is waited for after each of these, launched one by one, where the steps
+    that were timed are replayed: there `step_over_arithmetic` is None, as is `share_of_peak`, for its
     peak is not measured here.
     """
     for _ in range(WARM_UP):
         trainer.train_step()
     times = [_timed(trainer) for _ in range(steps)]
-    trainer.compute = trainer.learn_from  # operation by operation, where a GPU replayed them all
+    trainer.captured = None  # operation by operation, where a GPU replayed them all
     fused = {}
     if torch.backends.mkldnn.is_available():
         # The counter knows torch's own operators, not what stackgan.onednn calls.
@@ -59,7 +61,8 @@ def profile(trainer: Trainer, steps: int = 8) -> dict:
     others = sorted((set(spent) - set(arithmetic)), key=spent.get, reverse=True)[:OTHERS]
     step, gflop = statistics.median(times), counter.get_total_flops() / 1e9
     peak = None
-    if trainer.device.type == "cpu":
+    on_cpu = trainer.device.type == "cpu"
+    if on_cpu:
         name = {"bf16": "bfloat16", "fp32": "float32"}[trainer.precision]
         peak = peaks(1.0).get(f"convolution_{name}")  # none for bf16 without the hardware
     return {
@@ -74,7 +77,7 @@ def profile(trainer: Trainer, steps: int = 8) -> dict:
         "convolution_peak": peak,
         "share_of_peak": gflop / step * 1e3 / peak if peak else None,
         "arithmetic_ms": sum(arithmetic.values()),
-        "step_over_arithmetic": step / max(sum(arithmetic.values()), 1e-9),
+        "step_over_arithmetic": step / max(sum(arithmetic.values()), 1e-9) if on_cpu else None,
         "others_ms": {name: spent[name] for name in others},
     }
 
@@ -86,10 +89,11 @@ def report(found: dict) -> str:
         f"{found['step_ms']:.0f} ms, {found['images_per_second']:.1f} images/s "
         f"(median of {found['steps']})",
         f"{found['gflop_per_step']:.0f} GFLOP a step, {found['gflop_per_second']:.0f} GFLOP/s",
-        f"convolutions and matrix products {found['arithmetic_ms']:.0f} ms: the step is "
-        f"{found['step_over_arithmetic']:.2f} × their sum",
+        f"convolutions and matrix products {found['arithmetic_ms']:.0f} ms",
         "beside them: " + ", ".join(f"{k} {v:.0f} ms" for k, v in found["others_ms"].items()),
     ]
+    if found["step_over_arithmetic"]:
+        lines[2] += f": the step is {found['step_over_arithmetic']:.2f} × their sum"
     if found["share_of_peak"]:
         lines[1] += (
             f", {found['share_of_peak']:.0%} of the {found['convolution_peak']:.0f} of one large convolution"

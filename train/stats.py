@@ -27,6 +27,8 @@ class Stats:
 
     def take(self) -> dict[str, float]:
         """The means of what was noted since the last call."""
+        if not self._steps:
+            return {}
         means = (self._sums / self._steps).tolist()
         self._sums, self._steps = 0.0, 0
         return dict(zip(self._names, means, strict=True))
