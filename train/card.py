@@ -26,8 +26,7 @@ CAPTIONS = (
 )
 
 WEAK = {
-    "birds": "The weakest are birds on water and in flight, most of which fall apart, and white ones, of which "
-    "every second does.\n",
+    "birds": "The weakest are birds on water and in flight, most of which fall apart.\n",
 }
 BASE = (
     "The recipe `base` trains against a discriminator over frozen EfficientNet-Lite1 features, "
