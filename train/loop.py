@@ -44,13 +44,11 @@ from train.state import STATE_FORMAT, load_state
 from train.stats import Stats
 
 WELL_NORMALISED = 8  # photos of a process, of which BatchNorm takes mean and deviation
-
-
-TERMS = ("d_loss", "g_loss", "kl", "distance", "real", "mismatched", "fake")
+TERMS = ("d_loss", "g_loss", "kl", "distance", "real", "mismatched", "fake")  # told of each step
 
 
 class Inputs(NamedTuple):
-    """What a step learns from: photos and captions, and what else is drawn by chance."""
+    """What differs from step to step: photos and captions, and what else is drawn by chance."""
 
     photos: Tensor  # (N, 3, S, S) in [−1, 1], channels last
     embeddings: Tensor  # (N, E), as the encoder gave them
@@ -58,9 +56,7 @@ class Inputs(NamedTuple):
     noise: Tensor  # (N, sum of the stage's noise_dims) ~ N(0, I)
     changes: Tensor  # (2N, 5): how the drawn pictures, and then the photos, are augmented
     corners: Tensor  # (2N, 2): where D takes its crops of them
-    weight: (
-        Tensor  # scalar, of the adversarial term; not by chance, but another at each step of a ramp
-    )
+    weight: Tensor  # scalar, of the adversarial term: another at each step of a ramp
 
 
 class Drawn(NamedTuple):
