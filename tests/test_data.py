@@ -34,6 +34,21 @@ def test_processes_share_one_batch(arrays):
         torch.testing.assert_close(one, torch.cat(two))
 
 
+def test_the_same_photographs_are_known_again_on_another_machine(arrays, tmp_path):
+    """Where the encoder rounds otherwise; and no longer once somebody has written another caption."""
+    there = tmp_path / "there"
+    shutil.copytree(arrays, there)
+    meta = json.loads((there / "meta.json").read_text())
+    meta["embedding_mean"][0] += 1e-7
+    (there / "meta.json").write_text(json.dumps(meta))
+    here = PhotoData(arrays, 64)
+    settings = {"train_photos": len(here.train), "data_fingerprint": here.fingerprint}
+    assert PhotoData(there, 64).is_of(settings)
+    captions = (there / "captions.jsonl").read_text().replace("flower", "blossom", 1)
+    (there / "captions.jsonl").write_text(captions)
+    assert not PhotoData(there, 64).is_of(settings)
+
+
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system offers no such advice")
 def test_the_system_is_told_which_photos_come_next(arrays, monkeypatch):
     data, told = PhotoData(arrays, 256), []

@@ -113,21 +113,26 @@ class PhotoData:
 
     @property
     def fingerprint(self) -> str:
-        """Of what decides which photographs are learned from and how their captions are read."""
-        parts = [self.meta[k] for k in ("class_ids", "validation", "encoder", "embedding_mean")]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        """Of what decides which photographs are learned from and how their captions are read.
+
+        Not of the captions' vectors, which differ by rounding from one machine to the next.
+        """
+        parts = [self.meta[k] for k in ("class_ids", "validation", "encoder", "embedding_dim")]
+        told = hashlib.sha256(json.dumps(parts).encode())
+        told.update((self.folder / "captions.jsonl").read_bytes())
+        return told.hexdigest()[:16]
 
     def is_of(self, settings: dict) -> bool:
         """Whether a run with these settings (see state.run_settings) was begun with these photos, split
-        alike and with the same captions' vectors."""
-        fingerprint = settings.get("photos_fingerprint", self.fingerprint)  # older runs: none
+        alike and with the same captions, read alike."""
+        fingerprint = settings.get("data_fingerprint", self.fingerprint)  # older runs: none
         return (len(self.train), self.fingerprint) == (settings["train_photos"], fingerprint)
 
     def check_is_of(self, settings: dict, run: str | Path) -> None:
         """Raises DataError where the run with these settings was not begun with these photos."""
         if not self.is_of(settings):
             raise DataError(
-                f"{self.folder} holds other photographs, another split or other captions' vectors "
+                f"{self.folder} holds other photographs, another split or other captions "
                 f"than {run} was begun with: name its own with --data"
             )
 

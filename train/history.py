@@ -53,7 +53,7 @@ def of_run(run: Path) -> History:
             "train_photos": config["train_photos"],
             "hardware": config["hardware"],
             "data": config["data"],
-            "photos_fingerprint": config.get("photos_fingerprint"),  # older runs: none
+            "data_fingerprint": config.get("data_fingerprint"),  # older runs: none
             "commands": _commands(run, config, state["images"]),
         }
         earlier = config.get("earlier", {})
@@ -97,8 +97,8 @@ def settings_of(source: str | Path) -> dict:
         }
     except (ValueError, KeyError) as error:
         raise CheckpointError(f"{source} does not tell how it was trained: {error!r}") from error
-    if fingerprint := last.get("photos_fingerprint"):
-        found["photos_fingerprint"] = fingerprint
+    if fingerprint := last.get("data_fingerprint"):
+        found["data_fingerprint"] = fingerprint
     return found
 
 

@@ -467,7 +467,7 @@ class Trainer:
             "seed": self.seed,
             "data": str(self.data.folder),
             "train_photos": len(self.data.train),
-            "photos_fingerprint": self.data.fingerprint,
+            "data_fingerprint": self.data.fingerprint,
             "precision": self.precision,
             "processes": self.processes,
             "torch": torch.__version__,
