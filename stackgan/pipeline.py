@@ -26,9 +26,9 @@ from stackgan.features import lite_is_installed
 from stackgan.images import to_pictures
 from stackgan.known import KnownCaptions
 from stackgan.latents import Noise
-from stackgan.matching import Matcher
 from stackgan.model import KNOWN, SCORER, StackGAN, checkpoint_name
 from stackgan.paths import MAX_SENTENCES, along, positions
+from stackgan.ranking import Ranker
 from stackgan.runtime import load_engine
 from stackgan.text import SentenceEncoder, clean_caption, load_encoder
 
@@ -130,30 +130,31 @@ class Pipeline:
         return known
 
     @property
-    def can_match(self) -> bool:
-        """Whether `match` works: the checkpoint brings a scorer, and the packages are here."""
+    def can_rank(self) -> bool:
+        """Whether `score` works: the checkpoint brings a scorer, and the packages are here."""
         return SCORER in self._companions and lite_is_installed("lite0")
 
-    def match(self, images: Tensor, inputs: Inputs) -> Tensor:
-        """How well pictures (N, 3, H, W) in [−1, 1] fit their captions: cosines (N,), higher is better.
+    def score(self, images: Tensor, inputs: Inputs) -> Tensor:
+        """How good pictures (N, 3, H, W) in [−1, 1] of N inputs are: (N,), higher is better.
 
-        Comparable between pictures of one caption, and between captions only roughly. Raises
-        ValueError where the checkpoint brings no scorer or a damaged one, or N differ.
+        Like photographs and fitting their captions, see stackgan.ranking: comparable between pictures
+        of one caption, and between captions only roughly. Raises ValueError where the checkpoint
+        brings no scorer or a damaged one, or N differ.
         """
-        if not self.can_match:
+        if not self.can_rank:
             raise ValueError(
-                f"pictures of {self.name or 'this checkpoint'} cannot be compared with their "
-                "captions: it brings no scorer, or EfficientNet-Lite0 is not installed"
+                f"pictures of {self.name or 'this checkpoint'} cannot be ranked: it brings no "
+                "scorer, or EfficientNet-Lite0 is not installed"
             )
         if len(images) != len(inputs):
             raise ValueError(f"{len(images)} pictures do not pair off with {len(inputs)} captions")
         return _in_batches(
-            len(inputs), lambda rows: self._matcher(images[rows], inputs.embeddings[rows]), None
+            len(inputs), lambda rows: self._ranker(images[rows], inputs.embeddings[rows]), None
         )
 
     @cached_property
-    def _matcher(self) -> Matcher:
-        return Matcher.load(self._companions[SCORER], self.config, self.device)
+    def _ranker(self) -> Ranker:
+        return Ranker.load(self._companions[SCORER], self.config, self.device)
 
     def warm(self) -> None:
         """Load the sentence encoder, otherwise loaded at the first sentence, in the background."""

@@ -1,10 +1,11 @@
 from dataclasses import replace
 
 import pytest
+import torch
 from conftest import TINY, fake_encoder, lively
 from PIL import Image, ImageChops
 
-from stackgan import StackGAN, images
+from stackgan import Pipeline, StackGAN, images
 from stackgan.__main__ import main
 from stackgan.text import ENCODERS
 
@@ -44,6 +45,34 @@ def test_several_pictures_are_numbered_and_reproducible(checkpoint, tmp_path):
     assert max(high for _, high in ImageChops.difference(alone, together).getextrema()) <= 4
     first = Image.open(tmp_path / "a-1.png").convert("RGB")
     assert max(high for _, high in ImageChops.difference(alone, first).getextrema()) > 40
+
+
+def test_the_best_of_several_are_kept_with_their_sketches(
+    checkpoint, tmp_path, capsys, monkeypatch
+):
+    """By a score that likes every seed's last digit to be 4; picture i is chosen among its own."""
+    scored = lambda self, images, inputs: torch.tensor(  # noqa: E731
+        [-abs(record["seed"] % 10 - 4) / 10 for record in inputs.settings]
+    )
+    monkeypatch.setattr(Pipeline, "score", scored)
+    out, sketch = tmp_path / "a.png", tmp_path / "s.png"
+    command = ["a red flower", "--checkpoint", checkpoint, "--seed", "10", "-n", "2"]
+    command += ["--best-of", "9", "--out", str(out), "--sketch", str(sketch)]
+    assert main(command) == 0
+    assert "a-1.png  seed 14  score 0.00" in capsys.readouterr().out
+    for number, seed in ((1, 14), (2, 24)):
+        settings = images.read_settings(tmp_path / f"a-{number}.png")
+        assert (settings["seed"], settings["score"]) == (seed, 0)
+        assert images.read_settings(tmp_path / f"s-{number}.png")["seed"] == seed
+
+
+def test_nothing_is_ranked_without_a_scorer(checkpoint, tmp_path, capsys):
+    command = ["a red flower", "--checkpoint", checkpoint, "--out", str(tmp_path / "a.png")]
+    assert main([*command, "--best-of", "2"]) == 2
+    assert "cannot be ranked: it brings no scorer" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*command, "--best-of", "17"])
+    assert "--best-of is from 1 to 16" in capsys.readouterr().err
 
 
 def test_interpolation_through_more_sentences_with_travelling_noise(checkpoint, tmp_path):

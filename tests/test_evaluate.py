@@ -12,13 +12,13 @@ from torch import nn
 from stackgan import StackGAN, pipeline
 from stackgan.features import FeatureNetwork
 from stackgan.images import from_pictures
-from stackgan.matching import Scorer
+from stackgan.ranking import Scorer
 from train import colours, evaluate, metrics, scores
 from train.columns import Column
 from train.data import PhotoData
 from train.featureset import load_network, shrunk
 from train.heads import train_classifier
-from train.spread import deviation, pairwise_distance, step_ratio
+from train.spread import deviation, draw_best, pairwise_distance, step_ratio
 from train.texts import Texts, file_texts, name_texts
 
 FIGURES = {
@@ -356,6 +356,24 @@ def test_the_discriminator_looks_for_the_nearest_too(command, stage2_run, tmp_pa
     assert Image.open(figure).height - one > 0.7 * (one - 128)
 
 
+def test_every_picture_is_the_best_of_its_own_seeds(command, tmp_path, monkeypatch):
+    drawer = pipeline.Pipeline(lively(StackGAN(TINY)), fake_encoder, engine="plain")
+    embeddings = fake_encoder(["a red flower", "a blue flower"])
+    seeds = list(range(10, 16))
+    plain = [draw_best(drawer, embeddings, seeds[i::3]) for i in range(3)]
+    monkeypatch.setattr(
+        pipeline.Pipeline, "score", lambda self, images, inputs: images.mean(dim=(1, 2, 3))
+    )
+    best = draw_best(drawer, embeddings, seeds, best_of=3)
+    for picture in range(2):
+        candidates = torch.stack([drawn["pictures"][picture] for drawn in plain])
+        brightest = int(candidates.mean(dim=(1, 2, 3)).argmax())
+        for name, images in best.items():
+            torch.testing.assert_close(images[picture], plain[brightest][name][picture])
+    code, found = command("--best-of", "3")
+    assert (code, found["about"]["best_of"]) == (0, 3)
+
+
 def test_two_runs_agree_and_without_a_scorer_the_reason_is_told(command):
     first, second = command()[1], command()[1]
     # Up to rounding: where arrays lie in memory changes the order of sums.
@@ -430,6 +448,8 @@ def test_a_checkpoint_of_one_stage_has_one_column(command, tmp_path):
         (["--data", "nowhere"], "nowhere"),
         (["--checkpoint", "./nowhere"], "nowhere"),
         (["--seed", "-1"], "--seed"),
+        (["--best-of", "2"], "cannot be ranked: it brings no scorer"),
+        (["--best-of", "0"], "--best-of is a whole number from 1 to 16"),
     ],
 )
 def test_bad_input_is_one_line(command, extra, words, capsys):

@@ -9,8 +9,8 @@ from trainers import commands_of
 
 from stackgan import Pipeline
 from stackgan.known import KnownCaptions
-from stackgan.matching import Scorer
 from stackgan.model import KNOWN, SCORER, CheckpointError
+from stackgan.ranking import Scorer
 from train import export, stage2
 from train.card import read_metrics, scores_section
 from train.data import DataError, PhotoData

@@ -5,10 +5,10 @@ import torch
 from safetensors.torch import save_file
 from test_evaluate import fake_network
 
-from stackgan.matching import Scorer
+from stackgan.ranking import Scorer
 from train import scorer as module
 from train.metrics import ranks_first
-from train.scorer import train_scorer
+from train.scorer import train_scorer, typical_photographs
 
 
 def pairs(photos: int, seed: int, captions: int = 3):
@@ -45,6 +45,18 @@ def test_scorer_learns_and_holds_for_new_photos(trained):
     torch.manual_seed(0)
     untrained = Scorer(20, 16, "fake", "fake-encoder").eval()
     assert rate(untrained, features, embeddings) < 0.1
+
+
+def test_typical_photographs_stand_for_groups_of_like_ones():
+    draw = torch.Generator().manual_seed(0)
+    centres = torch.eye(4, 8).repeat_interleave(25, 0)
+    photos = 7 * (centres + 0.05 * torch.randn(100, 8, generator=draw))
+    typical = typical_photographs(photos, 12, seed=1)
+    assert typical.shape == (12, 8)
+    torch.testing.assert_close(typical.norm(dim=1), torch.ones(12))
+    assert (torch.eye(4, 8) @ typical.T).max(1).values.min() > 0.99
+    torch.testing.assert_close(typical_photographs(photos, 12, seed=1), typical)
+    assert len(typical_photographs(photos[:5], 12)) == 5
 
 
 def test_training_is_a_function_of_the_seed():

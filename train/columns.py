@@ -11,12 +11,11 @@ from tqdm import tqdm
 
 from stackgan import latents
 from stackgan.features import FeatureNetwork, brought_to_size
-from stackgan.latents import Noise
 from stackgan.pipeline import Pipeline
 from train.colours import dominant_colours
 from train.data import PhotoData
 from train.featureset import BATCH, Through64, photos
-from train.spread import draw
+from train.spread import draw_best
 from train.texts import Texts
 
 FIRST = 8  # pictures kept for the figure
@@ -67,17 +66,24 @@ def real_columns(
 
 
 def drawn_columns(
-    pipeline: Pipeline, texts: Texts, networks: Networks, subject: str, seed: int
+    pipeline: Pipeline,
+    texts: Texts,
+    networks: Networks,
+    subject: str,
+    seed: int,
+    best_of: int = 1,
 ) -> dict[str, Column]:
-    """Pictures of all texts, picture i from the seed `seed` + i; ε = 0, as pictures are shown."""
+    """Pictures of all texts, picture i from the seed `seed` + i; ε = 0, as pictures are shown.
+
+    best_of: picture i is the best of so many, their seeds from `seed` + i · best_of on.
+    """
     names = ("pictures", "stage1") if pipeline.config.stages == 2 else ("pictures",)
     columns = {name: Column(texts) for name in names}
     bar = tqdm(total=len(texts), desc="pictures", unit="pic", disable=None)
     for start in range(0, len(texts), BATCH):
         embeddings = texts.embeddings[start : start + BATCH]
-        seeds = latents.seeds_from(seed + start, len(embeddings))
-        noise = Noise(latents.noise(seeds, pipeline.config.noise_dim))
-        for name, images in draw(pipeline, embeddings, noise).items():
+        seeds = latents.seeds_from(seed + start * best_of, len(embeddings) * best_of)
+        for name, images in draw_best(pipeline, embeddings, seeds, best_of).items():
             columns[name].add(images, networks, subject)
         bar.update(len(embeddings))
     bar.close()

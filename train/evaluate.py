@@ -24,10 +24,10 @@ from torch import Tensor
 from stackgan import latents
 from stackgan.config import StackGANConfig
 from stackgan.features import FeatureNetwork
-from stackgan.matching import Scorer
 from stackgan.messages import first_line
 from stackgan.model import CheckpointError
 from stackgan.pipeline import Pipeline
+from stackgan.ranking import MAX_BEST_OF, Scorer
 from train import scores
 from train.colours import subject_of
 from train.columns import FIRST, Column, drawn_columns, real_columns
@@ -62,6 +62,7 @@ def evaluate(
     reference: int | None = None,
     discriminator_run: str | Path | None = None,
     seed: int = 0,
+    best_of: int = 1,
     encode=None,
     figure: str | Path | None = None,
     report=print,
@@ -71,6 +72,7 @@ def evaluate(
     captions: file whose captions are drawn instead of the validation split's. scorer_file: of
     train.scorer, for R-precision. reference: at most so many training photographs, for a quick try.
     discriminator_run: of train.stage2, whose discriminator looks for the nearest photographs too.
+    best_of: every picture, but for diversity and smoothness, is the best of so many for its caption.
     encode: list of captions → (N, E); the checkpoint's own encoder unless given. figure: where to
     write pictures over their nearest training photographs. report: hears of captions skipped.
     Raises CheckpointError, DataError or ValueError in words for the person who asked.
@@ -96,7 +98,7 @@ def evaluate(
     known = photo_features(data, training, judge)
     subject = subject_of(texts.captions)
     columns = real_columns(data, own, networks, subject)
-    columns |= drawn_columns(pipeline, texts, networks, subject, seed)
+    columns |= drawn_columns(pipeline, texts, networks, subject, seed, best_of)
     at_hand = {name: column.seen_by(judge.name) for name, column in columns.items()}
 
     found = scores.set_scores(at_hand, known, seed)
@@ -109,7 +111,7 @@ def evaluate(
     named, asked = {}, torch.zeros(0)
     if has_names(data_folder):
         names = name_texts(data, training, min(samples, NAMES_DRAWN), seed)
-        drawn = drawn_columns(pipeline, names, {judge.name: judge}, subject, seed)
+        drawn = drawn_columns(pipeline, names, {judge.name: judge}, subject, seed, best_of)
         named, asked = {n: c.seen_by(judge.name) for n, c in drawn.items()}, names.groups
     found |= scores.class_scores(at_hand, known, data.class_ids[training], seed, named, asked)
     found["r_precision"] = scores.r_precision(columns, scorer)
@@ -135,6 +137,7 @@ def evaluate(
         "scorer": str(scorer_file) if scorer_file else None,
         "discriminator": str(discriminator_run) if discriminator_run else None,
         "samples": samples,
+        "best_of": best_of,
         "training_photographs": len(training),
         "validation_photographs": len(data.validation),
         "stages": config.stages,
@@ -196,6 +199,13 @@ def main(argv: list[str] | None = None) -> int:
         "--captions", help="draw this file's captions: a JSON object with caption a line"
     )
     p.add_argument("--samples", type=int, default=2000, help="pictures to draw (default 2000)")
+    p.add_argument(
+        "--best-of",
+        type=int,
+        default=1,
+        help=f"draw so many for each picture, 1 to {MAX_BEST_OF}, and measure the best, which the checkpoint's "
+        "scorer chooses by Lite0 features: --features lite2 judges with others",
+    )
     p.add_argument("--scorer", help="file of train.scorer, for R-precision")
     p.add_argument(
         "--discriminator",
@@ -210,6 +220,8 @@ def main(argv: list[str] | None = None) -> int:
     args = p.parse_args(argv)
     if args.samples < 4 or (args.reference is not None and args.reference < 4):
         p.error("--samples and --reference are whole numbers from 4")
+    if not 1 <= args.best_of <= MAX_BEST_OF:
+        p.error(f"--best-of is a whole number from 1 to {MAX_BEST_OF}")
     if not 0 <= args.seed <= latents.MAX_SEED:
         p.error(f"--seed is a whole number from 0 to {latents.MAX_SEED}")
     try:
@@ -233,6 +245,7 @@ def main(argv: list[str] | None = None) -> int:
             reference=args.reference,
             discriminator_run=args.discriminator,
             seed=args.seed,
+            best_of=args.best_of,
             figure=args.nearest,
             report=lambda problem: print(f"skipped {problem}", file=sys.stderr),
         )

@@ -19,8 +19,8 @@ import torch
 from PIL import Image
 
 from stackgan import images, latents
-from stackgan.matching import Scorer
 from stackgan.model import CHECKPOINTS, KNOWN, SCORER, CheckpointError, StackGAN
+from stackgan.ranking import Scorer
 from train.card import SAMPLES, model_card, read_metrics
 from train.data import DataError, PhotoData
 from train.files import save_model, write_atomically

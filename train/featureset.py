@@ -30,6 +30,7 @@ BATCH = 16
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 NETWORK_TITLES = {
     "lite0": "EfficientNet-Lite0",
+    "lite2": "EfficientNet-Lite2",
     "inception": "Inception-v3 (FID weights)",
 }  # --features
 
@@ -61,16 +62,16 @@ def load_discriminator(run: str | Path) -> FeatureNetwork:
 
 
 def load_network(name: str, weights: str | None = None) -> FeatureNetwork:
-    """ "lite0" out of its package, or "inception": torch-fidelity's port of the FID network.
+    """ "lite0" or "lite2" out of their packages, or "inception": torch-fidelity's port of the FID network.
 
     weights: Inception's file; without one torch-fidelity looks in its cache, then downloads it.
     Raises ValueError for an unknown name or weights that cannot be had, ModuleNotFoundError for a
     missing package.
     """
-    if name == "lite0":
-        return load_lite(name)
-    if name != "inception":
+    if name not in NETWORK_TITLES:
         raise ValueError(f"unknown feature network {name!r}; there are {', '.join(NETWORK_TITLES)}")
+    if name != "inception":
+        return load_lite(name)
     if weights and not Path(weights).is_file():
         raise ValueError(f"--inception-weights {weights}: there is no such file")
     from torchmetrics.image.fid import NoTrainInceptionV3

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stackgan.matching import Standardise
+from stackgan.ranking import Standardise
 from train.metrics import Score, mean_score
 
 WEIGHT_DECAY = 1e-3  # on standardised features: enough that probabilities are not all 0 and 1

@@ -6,6 +6,9 @@ Two towers after the image-text encoders of AttnGAN (Xu et al. 2018): small head
 sentence embeddings and on frozen EfficientNet-Lite0 features, brought together by the symmetric
 InfoNCE loss of CLIP (Radford et al. 2021). Only training photographs are seen; a tenth of their
 classes is put aside to stop early by, so that what is learned holds for new classes.
+
+The file also keeps what typical training photographs look like to that network, which the page's
+*Best of* compares pictures with: see stackgan.ranking.
 """
 
 from __future__ import annotations
@@ -17,16 +20,19 @@ import sys
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
+from scipy.cluster.vq import kmeans2
 from torch import Tensor
 from tqdm import tqdm
 
-from stackgan.matching import Scorer, Standardise
+from stackgan.ranking import Scorer, Standardise
 from train.data import DataError, PhotoData
 from train.featureset import NETWORK_TITLES, load_network, photo_features
 from train.files import write_atomically
 from train.metrics import mean_score, ranks_first
 
 AMONG = 100  # captions a picture's own is ranked among
+TYPICAL = 256  # groups of like photographs; as many as there are, where there are fewer
 
 
 def train_scorer(
@@ -87,6 +93,21 @@ def train_scorer(
     return best, mean_score(first).value
 
 
+def typical_photographs(features: Tensor, count: int = TYPICAL, *, seed: int = 0) -> Tensor:
+    """Features of photographs (N, D) → what each of `count` groups of them has in common: (C, D).
+
+    Means of k-means over vectors of length 1, at length 1 again. C is at most N.
+    """
+    found, _ = kmeans2(
+        F.normalize(features, dim=1).numpy(),
+        min(count, len(features)),
+        minit="points",
+        missing="warn",
+        rng=seed,
+    )
+    return F.normalize(torch.from_numpy(found).to(features.dtype), dim=1)
+
+
 def _held_out(classes: Tensor, draw: torch.Generator) -> Tensor:
     """True for the photos to stop early by: a tenth of the classes, or of the photos."""
     names = classes.unique()
@@ -137,6 +158,7 @@ def main(argv: list[str] | None = None) -> int:
             epochs=args.epochs,
             seed=args.seed,
         )
+        scorer.typical = typical_photographs(features, seed=args.seed)
         write_atomically(Path(args.out), scorer.save)
     except (DataError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stackgan.matching import Scorer
+from stackgan.ranking import Scorer
 from train import metrics
 from train.colours import named_colour
 from train.columns import Column

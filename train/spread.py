@@ -34,6 +34,31 @@ def draw(pipeline: Pipeline, embeddings: Tensor, noise: Noise) -> Drawn:
     return {"pictures": pipeline.refine(sketches, inputs), "stage1": sketches}
 
 
+def draw_best(pipeline: Pipeline, embeddings: Tensor, seeds: list[int], best_of: int = 1) -> Drawn:
+    """`draw` with ε = 0, each of N pictures the best of `best_of` seeds of its own, N · best_of in all.
+
+    Which is best, `Pipeline.score` says. Raises ValueError where the checkpoint cannot.
+    """
+    best, highest = {}, None
+    for candidate in range(best_of):
+        noise = Noise(latents.noise(seeds[candidate::best_of], pipeline.config.noise_dim))
+        drawn = draw(pipeline, embeddings, noise)
+        if best_of == 1:
+            return drawn
+        inputs = Inputs(embeddings, noise, captions=[], settings=[])
+        scores = pipeline.score(drawn["pictures"], inputs)
+        if highest is None:
+            best, highest = drawn, scores
+            continue
+        better = scores > highest
+        best = {
+            name: images.where(better[:, None, None, None], best[name])
+            for name, images in drawn.items()
+        }
+        highest = scores.maximum(highest)
+    return best
+
+
 def pairwise_distance(features: Tensor) -> float:
     """(N, D) → mean cosine distance of all pairs, 0 for equal pictures."""
     unit = normalize(features.double(), dim=1)

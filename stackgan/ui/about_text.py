@@ -99,7 +99,8 @@ REST = """
 ### The tabs
 
 **Generate**: truncation scales z, and towards 0 pictures become more typical and more alike; *Best of*
-draws several and keeps the one that fits the sentence best. **Words** holds z while a word changes,
+draws several and keeps the one that looks most like a photograph and fits the sentence: four, unless
+the noise is held. **Words** holds z while a word changes,
 which shows what the word does. **Interpolate** walks in a line from one sentence's embedding to
 another's while z stays put, as in the paper's Figure 8. **Noise** keeps the sentence and walks through z.
 

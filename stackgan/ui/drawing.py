@@ -29,7 +29,7 @@ class Request:
     seeds: list[int]
     epsilon_seeds: list[int] | None  # as many, or None for ε = 0
     truncation: float
-    wanted: int  # where fewer than the seeds: those that fit the caption best, best first
+    wanted: int  # where fewer than the seeds: those of the highest scores, best first
 
     @property
     def ranks(self) -> bool:
@@ -63,13 +63,11 @@ def draw(pipeline: Pipeline, request: Request) -> Iterator[Drawing]:
     """Yields when the sketches are there, after each batch of pictures, and when all is `done`.
 
     While candidates of a ranking are drawn, the yields hold all of their sketches; the last holds
-    the best of them alone. Raises ValueError in words for settings out of range and for a ranking
+    the best of them alone. A single winner is seen when it is known, its sketch first. Raises ValueError in words for settings out of range and for a ranking
     by a checkpoint without a scorer.
     """
-    if request.ranks and not pipeline.can_match:
-        raise ValueError(
-            "this checkpoint brings no text-image scorer to rank pictures by: set best of to 1"
-        )
+    if request.ranks and not pipeline.can_rank:
+        raise ValueError("this checkpoint brings no scorer to rank pictures by: set best of to 1")
     batches = _prepared(pipeline, request)
     folder = new_folder()
     start = time.perf_counter()
@@ -90,11 +88,13 @@ def draw(pipeline: Pipeline, request: Request) -> Iterator[Drawing]:
     if one_stage and not request.ranks:
         yield replace(drawing, done=True)
         return
-    yield drawing
+    one_winner = request.ranks and request.wanted == 1
+    if not one_winner:
+        yield drawing
 
     images, took = [], 0.0
     for sketch, batch in zip(sketches, batches, strict=True):
-        if images:
+        if images and not one_winner:
             yield drawing
         start = time.perf_counter()
         images.append(pipeline.refine(sketch, batch))
@@ -105,16 +105,22 @@ def draw(pipeline: Pipeline, request: Request) -> Iterator[Drawing]:
     if not one_stage:
         drawing = replace(drawing, times=(*drawing.times, _timed("Stage-II", images, took)))
     if request.ranks:
-        scores = torch.cat([pipeline.match(*pair) for pair in zip(images, batches, strict=True)])
+        start = time.perf_counter()
+        scores = torch.cat([pipeline.score(*pair) for pair in zip(images, batches, strict=True)])
+        took = f"ranking in {1000 * (time.perf_counter() - start):.0f} ms"
         best = scores.argsort(descending=True, stable=True)[: request.wanted].tolist()
         settings = [{**settings[i], "score": round(scores[i].item(), 4)} for i in best]
-        written = [] if one_stage else _written(torch.cat(images)[best], settings, 2, folder)
         drawing = replace(
             drawing,
             settings=settings,
             sketches=[drawing.sketches[i] for i in best],
-            pictures=tuple(written),
+            times=(*drawing.times, took),
         )
+        if one_winner and not one_stage:
+            yield drawing
+        if not one_stage:
+            written = _written(torch.cat(images)[best], settings, 2, folder)
+            drawing = replace(drawing, pictures=tuple(written))
     yield replace(drawing, done=True)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import gradio as gr
 
 from stackgan.latents import MAX_TRUNCATION, seeds_from
+from stackgan.ranking import MAX_BEST_OF
 from stackgan.ui import checks, drawing, examples
 from stackgan.ui.controls import (
     chosen_epsilon,
@@ -18,8 +19,8 @@ from stackgan.ui.events import AT_ONCE, LAST_COUNTS, PRIVATE, endpoint, uses_mod
 from stackgan.ui.files import served
 from stackgan.ui.generate_layout import (
     BEFORE_AFTER,
+    BEST_OF,
     CANNOT_RANK,
-    MAX_BEST_OF,
     MAX_SAMPLES,
     RANKS,
     SIDE_BY_SIDE,
@@ -54,7 +55,9 @@ class Generate(Tab):
         """One press of Generate: yields when Stage-I is there and with each batch of Stage-II.
 
         `hold` keeps `seed`; without it every press takes a fresh one. `mean` is ε = 0. Of
-        `samples` × `best_of` drawings the best `samples` are shown; the seeds run on from `seed`.
+        `samples` × `best_of` drawings the best `samples` are shown; the seeds run on from `seed`. A
+        single winner's seed takes the place of one that was not held. Where nothing can rank, or
+        there would be too many drawings, `best_of` gives way.
         """
         values = {
             "caption": caption,
@@ -69,6 +72,7 @@ class Generate(Tab):
         }
         before = None
         with checks.errors_in_words():
+            values["best_of"] = self._possible(samples, best_of, checkpoint)
             for drawn in self._drawings(
                 caption,
                 values["seed"],
@@ -76,9 +80,9 @@ class Generate(Tab):
                 truncation,
                 chosen_epsilon(mean, epsilon_seed),
                 checkpoint,
-                best_of,
+                values["best_of"],
             ):
-                yield shown(self.name, values, drawn, before)
+                yield shown(self.name, values, drawn, before, settles=not hold)
                 before = drawn
 
     def resample_z(
@@ -152,7 +156,8 @@ class Generate(Tab):
                 holds ε at 0.
             checkpoint: Name of the checkpoint; the default one when null.
             best_of: Draw this many for each sample, 1 to 16 and at most 32 in all, and return those
-                that fit the caption best, best first. Needs a checkpoint with a text-image scorer.
+                that look most like photographs and fit the caption, best first. Needs a checkpoint
+                with a scorer.
 
         Returns:
             Stage-I sketches, PNG files with their settings inside.
@@ -166,6 +171,13 @@ class Generate(Tab):
             )
         files = ([served(p) for p in paths] for paths in (last.sketches, last.pictures))
         return *files, last.settings
+
+    def _possible(self, samples, best_of, checkpoint) -> int:
+        """`best_of`, or the most that the checkpoint and the number of samples allow."""
+        samples = checks.whole(samples, "the number of samples", 1, MAX_SAMPLES)
+        best_of = checks.whole(best_of, "best of", 1, MAX_BEST_OF)
+        ranks = self.checkpoints.pipeline(checkpoint).can_rank
+        return min(best_of, MAX_DRAWN // samples) if ranks else 1
 
     def _drawings(
         self, caption, seed, samples, truncation, epsilon_seed, checkpoint, best_of
@@ -243,6 +255,9 @@ class Generate(Tab):
     def _connect_choices(self, layout: Layout, chooser: gr.Dropdown) -> None:
         """Controls that move other controls."""
         hold_when_chosen(layout.seed, layout.dice, layout.hold)
+        # A noise that is held leaves nothing to choose from.
+        layout.hold.input(None, layout.hold, layout.best_of, js=f"(held) => held ? 1 : {BEST_OF}")
+        gr.on([layout.seed.input, layout.dice.click], None, None, layout.best_of, js="() => 1")
         layout.samples.input(None, [layout.samples, layout.best_of], layout.best_of, js=GIVE_WAY)
         layout.best_of.input(None, [layout.best_of, layout.samples], layout.samples, js=GIVE_WAY)
         offer_examples(chooser, layout.examples, examples.captions)
@@ -261,9 +276,9 @@ class Generate(Tab):
     def offer_ranking(self, checkpoint) -> gr.Slider:
         """Best of, for a checkpoint that can rank; switched off, with the reason, for another."""
         with checks.errors_in_words():
-            if self.checkpoints.pipeline(checkpoint).can_match:
+            if self.checkpoints.pipeline(checkpoint).can_rank:
                 return gr.Slider(interactive=True, info=RANKS)
-        return gr.Slider(value=1, interactive=False, info=CANNOT_RANK)
+        return gr.Slider(interactive=False, info=CANNOT_RANK)
 
 
 def _seen(view: str) -> tuple:

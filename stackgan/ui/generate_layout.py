@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from stackgan.ranking import MAX_BEST_OF
 from stackgan.text import MAX_CAPTION_CHARACTERS
 from stackgan.ui import examples
 from stackgan.ui.controls import (
@@ -19,11 +20,13 @@ from stackgan.ui.generate_report import WAITING
 from stackgan.ui.tab import record_component
 
 MAX_SAMPLES = 16
-MAX_BEST_OF = 16  # candidates for each picture shown
+BEST_OF = (
+    4  # unless the noise is held: more hardly make a picture better, and all of them more alike
+)
 
 SIDE_BY_SIDE, BEFORE_AFTER = VIEWS = ("Side by side", "Before and after")
-RANKS = "Draw this many for each sample and keep those that fit the words best."
-CANNOT_RANK = "Off: this checkpoint brings no text-image scorer to rank pictures by."
+RANKS = "Draws this many for each sample and keeps those that look most like photographs and fit the words."
+CANNOT_RANK = "Off: this checkpoint brings no scorer to rank pictures by."
 
 
 @dataclass(frozen=True)
@@ -142,12 +145,12 @@ def _controls() -> dict:
     parts["hold"] = gr.Checkbox(
         label="Hold the noise",
         info="The same seed at every press, so that only the words change. "
-        "With Best of, click a picture to hold its noise.",
+        "Of several samples, click one to hold its noise.",
         elem_id="hold",
     )
     parts["samples"] = gr.Slider(1, MAX_SAMPLES, 1, step=1, label="Samples", elem_id="samples")
     parts["best_of"] = gr.Slider(
-        1, MAX_BEST_OF, 1, step=1, label="Best of", info=RANKS, elem_id="best-of"
+        1, MAX_BEST_OF, BEST_OF, step=1, label="Best of", info=RANKS, elem_id="best-of"
     )
     with gr.Row():
         parts["resample_z"] = gr.Button("Resample z", min_width=110, elem_id="resample-z")

@@ -55,7 +55,8 @@ def _used(drawing: Drawing, held: int | None) -> list[str]:
         noise = [_span("seed", "seed", settings)]
         noise += [_span("ε seed", "epsilon_seed", settings) if random else "ε = 0"]
     if drawing.ranked:
-        noise.insert(0, f"best {len(drawing.settings)} of {drawing.candidates}")
+        best = "best" if len(drawing.settings) == 1 else f"best {len(drawing.settings)}"
+        noise.insert(0, f"{best} of {drawing.candidates}")
         noise.insert(1, _span("score", "score", settings))
     return [
         *noise,

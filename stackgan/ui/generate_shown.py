@@ -21,7 +21,7 @@ ENLARGED = 256  # pixels a side of a sketch in the before/after slider
 class Shown(NamedTuple):
     """What a drawing changes on the page, in the order of the event's outputs."""
 
-    seed: Any  # these three at first alone: while it draws they are the visitor's again
+    seed: Any  # these three at first alone, then they are the visitor's again; and a winner's
     mean: Any
     epsilon_seed: Any
     sketch: Any  # the large pictures: an image each, and both in the before/after slider
@@ -51,15 +51,22 @@ class Held(NamedTuple):
     record: dict
 
 
-def shown(tab: str, values: dict, drawn: Drawing, before: Drawing | None) -> Shown:
+def shown(
+    tab: str, values: dict, drawn: Drawing, before: Drawing | None, settles: bool = False
+) -> Shown:
     """A drawing as far as it got; `values` are those of the tab's controls.
 
-    `before` is what its last step showed. What has not changed since is left alone.
+    `before` is what its last step showed. What has not changed since is left alone. `settles`: the
+    seeds become those of a single winner, so that holding the noise holds what is seen.
     """
-    noise = ("seed", "mean", "epsilon_seed")
+    noise = {}
+    if before is None:
+        noise = values
+    elif settles and drawn.done and drawn.ranked and len(drawn.settings) == 1:
+        noise = _winner(drawn)
     same = before is not None and _first(before) == _first(drawn)
     return Shown(
-        *(values[name] if before is None else gr.skip() for name in noise),
+        *(noise[name] if name in noise else gr.skip() for name in ("seed", "mean", "epsilon_seed")),
         *([gr.skip()] * 3 if same else _large(drawn, 0)),
         _grid(drawn),
         _download(drawn.sketches if drawn.done else (), "sketch", "sketches"),
@@ -130,7 +137,7 @@ def _grid(drawn: Drawing) -> gr.Gallery:
         files,
         columns=4 if len(files) <= 8 else 8,
         selected_index=None,
-        visible=True if len(files) > 1 or drawn.ranked else "hidden",
+        visible=True if len(files) > 1 else "hidden",
     )
 
 
@@ -150,8 +157,14 @@ def _record(tab: str, values: dict, drawn: Drawing) -> dict:
         "checkpoint": first["checkpoint"],
     }
     if len(drawn.settings) == 1:
-        values |= {"seed": first["seed"], "epsilon_seed": first["epsilon_seed"] or 0, "best_of": 1}
+        values |= {**_winner(drawn), "best_of": 1}
     return _recorded(tab, values, drawn)
+
+
+def _winner(drawn: Drawing) -> dict:
+    """The seeds of the first picture, as the controls hold them."""
+    first = drawn.settings[0]
+    return {"seed": first["seed"], "epsilon_seed": first["epsilon_seed"] or 0}
 
 
 def _recorded(tab: str, values: dict, drawn: Drawing, index: int = 0) -> dict:

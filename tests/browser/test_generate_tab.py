@@ -119,7 +119,7 @@ def test_the_line_between_before_and_after_moves_by_mouse_and_keys(page):
 
 
 def test_a_checkpoint_without_a_scorer_says_that_it_cannot_rank(page):
-    expect(page.locator("#best-of")).to_contain_text("brings no text-image scorer")
+    expect(page.locator("#best-of")).to_contain_text("brings no scorer")
     expect(field(page, "best-of")).to_be_disabled()
 
 

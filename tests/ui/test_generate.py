@@ -26,8 +26,8 @@ class Judged:
     Its scorer likes pictures of large seeds.
     """
 
-    def __init__(self, pipeline, can_match=True, far=False):
-        self._pipeline, self.can_match, self.refined = pipeline, can_match, 0
+    def __init__(self, pipeline, can_rank=True, far=False):
+        self._pipeline, self.can_rank, self.refined = pipeline, can_rank, 0
         self.known = SimpleNamespace(
             subject="flowers <i>",
             is_far=lambda embeddings: [far] * len(embeddings),
@@ -39,7 +39,7 @@ class Judged:
     def __getattr__(self, name):
         return getattr(self._pipeline, name)
 
-    def match(self, images, inputs):
+    def score(self, images, inputs):
         assert images.shape[-1] in (64, 256)
         return torch.tensor([record["seed"] / 100 for record in inputs.settings])
 
@@ -263,6 +263,36 @@ def test_a_single_winner_is_recorded_without_the_ranking(generate):
     assert (last.seed, last.epsilon_seed) == (7, 20)  # the same press ranks the same again
 
 
+def test_a_winner_that_is_then_held_is_what_was_seen(generate):
+    first, *_, last = generate(hold=False, best_of=4, mean=False, epsilon_seed=20)
+    assert last.seed == last.drawn.settings[0]["seed"] == first.seed + 3
+    assert (last.mean, last.epsilon_seed) == (False, 23)
+    *_, held = generate(seed=last.seed, mean=False, epsilon_seed=last.epsilon_seed)
+    assert same_picture(held.drawn.pictures[0], last.drawn.pictures[0])
+    *_, several = generate(hold=False, samples=2, best_of=2)
+    assert several.seed == several.drawn.settings[0]["seed"] - 3  # theirs are no row
+
+
+def test_best_of_gives_way_to_many_samples(generate):
+    *_, last = generate(samples=MAX_SAMPLES, best_of=4)
+    assert last.drawn.candidates == MAX_DRAWN
+    assert last.record["values"]["best_of"] == MAX_DRAWN // MAX_SAMPLES
+
+
+def test_more_than_a_press_may_draw_is_refused_to_a_program(judged):
+    with pytest.raises(gr.Error, match=f"33 drawings, and {MAX_DRAWN} are the limit"):
+        tab_of(judged).api(CAPTION, samples=11, best_of=3)
+
+
+def test_a_single_winner_is_seen_when_it_is_known_its_sketch_first(generate):
+    sketch, picture = generate(best_of=4)
+    assert sketch.drawn.settings == picture.drawn.settings
+    assert (sketch.drawn.pictures, len(picture.drawn.pictures)) == ((), 1)
+    assert sketch.grid.visible == picture.grid.visible == "hidden"
+    assert "best of 4" in picture.report
+    assert "ranking in" in picture.report
+
+
 def test_a_png_draws_its_picture_again(generate):
     *_, last = generate(best_of=4, mean=False, epsilon_seed=20)
     values = Generate(None).values(read_settings(last.drawn.pictures[0]))
@@ -303,14 +333,15 @@ def test_a_familiar_caption_is_drawn_without_a_word(generate, judged):
 
 
 def test_best_of_is_off_where_nothing_can_rank(checkpoints):
-    tab = tab_of(Judged(checkpoints.pipeline(), can_match=False))
+    tab = tab_of(Judged(checkpoints.pipeline(), can_rank=False))
     control = tab.offer_ranking(None)
-    assert (control.value, control.interactive) == (1, False)
-    assert "no text-image scorer" in control.info
+    assert not control.interactive
+    assert "brings no scorer" in control.info
     assert tab_of(Judged(checkpoints.pipeline())).offer_ranking(None).interactive
-    with pytest.raises(gr.Error, match="no text-image scorer"):
-        list(pressed(tab, best_of=2))
-    assert len(list(pressed(tab))) == 2
+    *_, last = pressed(tab, best_of=2)  # as the page begins, before it knows
+    assert (last.drawn.candidates, last.record["values"]["best_of"]) == (1, 1)
+    with pytest.raises(gr.Error, match="no scorer to rank"):
+        tab.api(CAPTION, best_of=2)
 
 
 def test_no_batch_is_drawn_for_somebody_who_left(judged):
@@ -362,7 +393,6 @@ def test_captions_are_escaped_where_they_are_shown_as_html(generate):
         ({"samples": True}, "number of samples"),
         ({"best_of": MAX_BEST_OF + 1}, "best of is a whole number from 1 to 16"),
         ({"best_of": None}, "best of is a whole number"),
-        ({"samples": 11, "best_of": 3}, f"33 drawings, and {MAX_DRAWN} are the limit"),
         ({"truncation": math.inf}, "Truncation is a number from 0 to 1.5"),
         ({"truncation": "a" * 1000}, "Truncation is a number"),
         ({"mean": False, "epsilon_seed": None}, "ε seed must not be empty"),

@@ -1,7 +1,9 @@
-"""How well a picture fits a sentence: the text-image scorer, and a matcher that feeds it pictures.
+"""How good a picture is, to choose the best of several: like a photograph, and fitting its sentence.
 
-Two towers after the image-text encoders of AttnGAN (Xu et al. 2018): small heads on sentence
-embeddings and on frozen EfficientNet-Lite0 features. `train.scorer` trains them.
+Whether it fits is said by two towers after the image-text encoders of AttnGAN (Xu et al. 2018):
+small heads on sentence embeddings and on frozen EfficientNet-Lite0 features. How like a photograph
+it is, by how near its features come to those of typical training photographs, as precision asks
+(Kynkäänniemi et al. 2019). `train.scorer` makes both.
 """
 
 from __future__ import annotations
@@ -23,10 +25,14 @@ from stackgan.messages import first_line
 FORMAT = "stackgan-scorer-1"
 WIDTH = 128  # of the vectors that are compared
 HIDDEN = 256
+MAX_BEST_OF = 16  # candidates for each picture that is kept
+NEAREST = 3  # typical photographs that a picture is compared with
+# In a score. Fit varies more among pictures of one sentence, so a fifth of it still counts a third.
+LIKENESS_SHARE = 0.8
 
 
-class Matcher:
-    """Pictures and the embeddings of their captions → how well they fit, a cosine each."""
+class Ranker:
+    """Pictures and the embeddings of their captions → scores, higher is better."""
 
     def __init__(self, scorer: Scorer, network: FeatureNetwork):
         """`network`: the one whose features the scorer reads."""
@@ -35,7 +41,7 @@ class Matcher:
     @classmethod
     def load(
         cls, path: str | Path, config: StackGANConfig, device: torch.device | str | None = None
-    ) -> Matcher:
+    ) -> Ranker:
         """The scorer of a file and its feature network, for a checkpoint with that config.
 
         `device`: of the feature network, as `load_lite` takes it.
@@ -49,20 +55,32 @@ class Matcher:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor, embeddings: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) and embeddings (N, E), as the encoder gives them, → (N,); all in [−1, 1] but
-        the embeddings."""
-        pictures = self.scorer.pictures(self.network(brought_to_size(images)))  # (N, 128)
-        return (pictures * self.scorer.texts(embeddings)).sum(1)
+        """Pictures (N, 3, H, W) in [−1, 1] and embeddings (N, E), as the encoder gives them → (N,).
+
+        A mean of two cosines, weighted: how like photographs, and how well they fit. Of a scorer
+        without typical photographs, the latter alone.
+        """
+        features = self.network(brought_to_size(images))
+        fit = (self.scorer.pictures(features) * self.scorer.texts(embeddings)).sum(1)
+        if not len(self.scorer.typical):
+            return fit
+        return fit.lerp(self.scorer.likeness(features), LIKENESS_SHARE)
 
 
 class Scorer(nn.Module):
     """Features (N, D) and embeddings (N, E) → unit vectors (N, 128) whose cosine says they belong.
 
-    Both as their networks give them: each tower standardises its own.
+    Both as their networks give them: each tower standardises its own. Beside the towers it keeps
+    `typical`, (C, D): what groups of like training photographs have in common, at length 1.
     """
 
-    def __init__(self, feature_dim: int, embedding_dim: int, features: str, encoder: str):
-        """`features`, `encoder`: the names of the networks whose vectors it was trained on."""
+    def __init__(
+        self, feature_dim: int, embedding_dim: int, features: str, encoder: str, typical: int = 0
+    ):
+        """`features`, `encoder`: the names of the networks whose vectors it was trained on.
+
+        `typical`: how many typical photographs it keeps, C.
+        """
         super().__init__()
         self.about = {
             "format": FORMAT,
@@ -71,6 +89,7 @@ class Scorer(nn.Module):
             "feature_dim": feature_dim,
             "embedding_dim": embedding_dim,
         }
+        self.register_buffer("typical", torch.zeros(typical, feature_dim))
         self.picture_tower = _tower(feature_dim)
         self.text_tower = _tower(embedding_dim)
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
@@ -82,6 +101,11 @@ class Scorer(nn.Module):
     def texts(self, embeddings: Tensor) -> Tensor:
         """(N, E) → (N, 128), of length 1."""
         return F.normalize(self.text_tower(embeddings), dim=1)
+
+    def likeness(self, features: Tensor) -> Tensor:
+        """(N, D) → (N,), the mean cosine of each to the NEAREST typical photographs."""
+        cosines = F.normalize(features, dim=1) @ self.typical.T.to(features.dtype)  # (N, C)
+        return cosines.topk(min(NEAREST, len(self.typical)), dim=1).values.mean(1)
 
     def loss(self, features: Tensor, embeddings: Tensor) -> Tensor:
         """InfoNCE both ways over a batch of pairs (N, D) and (N, E)."""
@@ -113,7 +137,9 @@ class Scorer(nn.Module):
             if about["format"] != FORMAT:
                 raise ValueError(f"format {about['format']}, {FORMAT} is needed")
             names = ("feature_dim", "embedding_dim", "features", "encoder")
-            scorer = cls(*(about[name] for name in names))
+            # Older files keep no typical photographs.
+            typical = weights.setdefault("typical", torch.zeros(0, about["feature_dim"]))
+            scorer = cls(*(about[name] for name in names), len(typical))
             scorer.load_state_dict(weights)
         except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             raise ValueError(f"{path} is no file of train.scorer: {first_line(error)}") from error

@@ -1,4 +1,6 @@
-"""Pictures and captions compared: by the scorer's two towers, and through the pipeline."""
+"""Pictures ranked: by the scorer's towers and typical photographs, and through the pipeline."""
+
+import json
 
 import pytest
 import torch
@@ -6,10 +8,10 @@ from conftest import TINY, fake_encoder
 from safetensors.torch import save_file
 from torch import nn
 
-from stackgan import Pipeline, matching
+from stackgan import Pipeline, ranking
 from stackgan.features import FeatureNetwork, lite_is_installed
-from stackgan.matching import Matcher, Scorer
 from stackgan.model import SCORER
+from stackgan.ranking import Ranker, Scorer
 
 
 class Colours(nn.Module):
@@ -40,7 +42,7 @@ def pipeline(tiny_model, tmp_path, monkeypatch):
     tiny_model.save_pretrained(tmp_path / "flowers")
     colour_scorer().save(tmp_path / "flowers" / SCORER)
     monkeypatch.setattr(
-        matching, "load_lite", lambda name, device: FeatureNetwork(name, Colours(), 3, 32, device)
+        ranking, "load_lite", lambda name, device: FeatureNetwork(name, Colours(), 3, 32, device)
     )
     monkeypatch.setattr("stackgan.pipeline.lite_is_installed", lambda name: True)
     return Pipeline.from_pretrained(tmp_path / "flowers", encoder=fake_encoder, engine="plain")
@@ -55,46 +57,74 @@ RED, BLUE = (0.9, -1.0, -1.0), (-1.0, -1.0, 0.9)
 
 @pytest.mark.parametrize("side", [64, 256])
 def test_pictures_of_what_was_asked_for_fit_better(pipeline, side):
-    assert pipeline.can_match
+    assert pipeline.can_rank
     images = painted(*[RED, BLUE] * 5, side=side)  # more than one inner batch
     inputs = pipeline.prepare(["a red flower", "a red flower"] * 5, seeds=1)
-    fits = pipeline.match(images, inputs)
+    fits = pipeline.score(images, inputs)
     assert fits.shape == (10,)
     assert fits.abs().max() <= 1 + 1e-6
     assert (fits[::2] > fits[1::2] + 0.5).all()
     torch.testing.assert_close(fits[8:], fits[:2], msg="a batch equals its singles")
 
 
+def test_what_looks_like_photographs_goes_before_what_fits(pipeline):
+    """Of two red pictures the one of the photographs' own red; a blue one of theirs comes last."""
+    dull = (0.9, 0.1, 0.1)
+    images, inputs = painted(RED, dull, BLUE), pipeline.prepare(["a red flower"] * 3, seeds=1)
+    pipeline._ranker.scorer.typical = nn.functional.normalize(torch.tensor([dull, BLUE]), dim=1)
+    assert pipeline.score(images, inputs).argsort(descending=True).tolist() == [1, 0, 2]
+
+
+def test_likeness_is_the_nearest_typical_photographs_cosine():
+    scorer = Scorer(2, 16, "fake", "fake", typical=4)
+    scorer.typical = torch.tensor([[1.0, 0], [0, 1], [0.6, 0.8], [-1, 0]])
+    torch.testing.assert_close(
+        scorer.likeness(torch.tensor([[5.0, 0], [0, 2]])),
+        torch.tensor([(1 + 0.6 + 0) / 3, (1 + 0.8 + 0) / 3]),
+    )
+
+
+def test_a_file_of_before_there_were_typical_photographs_ranks_by_fit_alone(pipeline, tmp_path):
+    scorer, path = colour_scorer(), tmp_path / "old.safetensors"
+    weights = {k: v for k, v in scorer.state_dict().items() if k != "typical"}
+    save_file(weights, path, {"scorer": json.dumps(scorer.about)})
+    old = Scorer.load(path)
+    assert old.typical.shape == (0, 3)
+    inputs = pipeline.prepare("a red flower", seeds=[1, 2])
+    scores = Ranker(old, pipeline._ranker.network)(painted(RED, BLUE), inputs.embeddings)
+    assert scores[0] > scores[1] + 0.5
+
+
 def test_without_a_scorer_the_reason_is_told(tiny_model):
     pipeline = Pipeline(tiny_model, fake_encoder, engine="plain", name="mine")
-    assert not pipeline.can_match
-    with pytest.raises(ValueError, match=r"mine cannot be compared .* no scorer"):
-        pipeline.match(painted(RED), pipeline.prepare("a red flower", seeds=1))
+    assert not pipeline.can_rank
+    with pytest.raises(ValueError, match=r"mine cannot be ranked: .* no scorer"):
+        pipeline.score(painted(RED), pipeline.prepare("a red flower", seeds=1))
 
 
 def test_without_the_network_nothing_is_compared(pipeline, monkeypatch):
     monkeypatch.setattr("stackgan.pipeline.lite_is_installed", lambda name: False)
-    assert not pipeline.can_match
+    assert not pipeline.can_rank
     with pytest.raises(ValueError, match="not installed"):
-        pipeline.match(painted(RED), pipeline.prepare("a red flower", seeds=1))
+        pipeline.score(painted(RED), pipeline.prepare("a red flower", seeds=1))
 
 
 def test_pictures_and_captions_pair_off(pipeline):
     with pytest.raises(ValueError, match="1 pictures do not pair off with 2 captions"):
-        pipeline.match(painted(RED), pipeline.prepare("a red flower", seeds=[1, 2]))
+        pipeline.score(painted(RED), pipeline.prepare("a red flower", seeds=[1, 2]))
 
 
 def test_a_scorer_of_another_encoder_or_none_is_refused(tmp_path):
     path = tmp_path / SCORER
     colour_scorer("another-encoder").save(path)
     with pytest.raises(ValueError, match="another-encoder embeddings"):
-        Matcher.load(path, TINY)
+        Ranker.load(path, TINY)
     save_file({"a": torch.zeros(1)}, path, {"scorer": "[]"})
     with pytest.raises(ValueError, match=f"{SCORER} is no file of train.scorer"):
-        Matcher.load(path, TINY)
+        Ranker.load(path, TINY)
     path.write_text("damaged")
     with pytest.raises(ValueError, match=f"{SCORER} is no file of train.scorer"):
-        Matcher.load(path, TINY)
+        Ranker.load(path, TINY)
 
 
 def test_installed_networks_are_known_without_importing_them():
