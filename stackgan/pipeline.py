@@ -22,13 +22,13 @@ from PIL import Image
 from torch import Tensor
 
 from stackgan import latents
-from stackgan.features import lite_is_installed
+from stackgan.features import lite_is_installed, load_lite
 from stackgan.images import to_pictures
 from stackgan.known import KnownCaptions
 from stackgan.latents import Noise
 from stackgan.model import KNOWN, SCORER, StackGAN, checkpoint_name
 from stackgan.paths import MAX_SENTENCES, along, positions
-from stackgan.ranking import Ranker
+from stackgan.ranking import Ranker, Scorer
 from stackgan.runtime import load_engine
 from stackgan.text import SentenceEncoder, clean_caption, load_encoder
 
@@ -131,15 +131,15 @@ class Pipeline:
 
     @property
     def can_rank(self) -> bool:
-        """Whether `score` works: the checkpoint brings a scorer, and the packages are here."""
-        return SCORER in self._companions and lite_is_installed("lite0")
+        """Whether `score` works: the checkpoint brings a scorer, and its network is installed."""
+        return self._scorer is not None and lite_is_installed(self._scorer.about["features"])
 
     def score(self, images: Tensor, inputs: Inputs) -> Tensor:
         """How good pictures (N, 3, H, W) in [−1, 1] of N inputs are: (N,), higher is better.
 
         Like photographs and fitting their captions, see stackgan.ranking: comparable between pictures
         of one caption, and between captions only roughly. Raises ValueError where the checkpoint
-        brings no scorer or a damaged one, or N differ.
+        brings no sound scorer, or N differ.
         """
         if not self.can_rank:
             raise ValueError(
@@ -153,13 +153,28 @@ class Pipeline:
         )
 
     @cached_property
+    def _scorer(self) -> Scorer | None:
+        if SCORER not in self._companions:
+            return None
+        path = self._companions[SCORER]
+        try:
+            scorer = Scorer.load(path)
+            scorer.check_encoder(self.config.encoder, self.config.embedding_dim, path)
+        except ValueError as error:
+            log.warning("going on without a scorer: %s", error)
+            return None
+        return scorer
+
+    @cached_property
     def _ranker(self) -> Ranker:
-        return Ranker.load(self._companions[SCORER], self.config, self.device)
+        return Ranker(self._scorer, load_lite(self._scorer.about["features"], self.device))
 
     def warm(self) -> None:
-        """Load the sentence encoder, otherwise loaded at the first sentence, in the background."""
+        """Load what is otherwise loaded at the first sentence and at the first ranking."""
         if isinstance(self.encoder, SentenceEncoder):
-            self.encoder.warm()
+            self.encoder.warm()  # in the background
+        if self.can_rank:
+            self._ranker  # noqa: B018
 
     def prepare(
         self,

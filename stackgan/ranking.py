@@ -18,8 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from stackgan.config import StackGANConfig
-from stackgan.features import FeatureNetwork, brought_to_size, load_lite
+from stackgan.features import FeatureNetwork, brought_to_size
 from stackgan.messages import first_line
 
 FORMAT = "stackgan-scorer-1"
@@ -37,21 +36,6 @@ class Ranker:
     def __init__(self, scorer: Scorer, network: FeatureNetwork):
         """`network`: the one whose features the scorer reads."""
         self.scorer, self.network = scorer, network
-
-    @classmethod
-    def load(
-        cls, path: str | Path, config: StackGANConfig, device: torch.device | str | None = None
-    ) -> Ranker:
-        """The scorer of a file and its feature network, for a checkpoint with that config.
-
-        `device`: of the feature network, as `load_lite` takes it.
-
-        Raises ValueError when the file is damaged or reads another encoder's sentences, and
-        ModuleNotFoundError when the network's packages are missing.
-        """
-        scorer = Scorer.load(path)
-        scorer.check_encoder(config.encoder, config.embedding_dim, path)
-        return cls(scorer, load_lite(scorer.about["features"], device))
 
     @torch.inference_mode()
     def __call__(self, images: Tensor, embeddings: Tensor) -> Tensor:
