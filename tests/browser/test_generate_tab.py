@@ -118,6 +118,17 @@ def test_the_line_between_before_and_after_moves_by_mouse_and_keys(page):
     expect(after).to_have_css("clip-path", re.compile(r"2[45](\.\d+)?%"))
 
 
+def test_a_held_noise_leaves_nothing_to_choose_from(page):
+    best_of = field(page, "best-of")
+    expect(best_of).to_have_value("4")
+    field(page, "hold").check()
+    expect(best_of).to_have_value("1")
+    field(page, "hold").uncheck()
+    expect(best_of).to_have_value("4")
+    field(page, "seed").fill("41")
+    expect(best_of).to_have_value("1")
+
+
 def test_a_checkpoint_without_a_scorer_says_that_it_cannot_rank(page):
     expect(page.locator("#best-of")).to_contain_text("brings no scorer")
     expect(field(page, "best-of")).to_be_disabled()
