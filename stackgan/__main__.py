@@ -17,7 +17,7 @@ from stackgan import images, latents
 from stackgan.messages import first_line
 from stackgan.paths import MAX_SENTENCES
 from stackgan.pipeline import BATCH, MAX_FRAMES, Pipeline
-from stackgan.ranking import MAX_BEST_OF
+from stackgan.ranking import BEST_OF, MAX_BEST_OF
 
 MAX_SAMPLES = 1024  # pictures of one command
 FILMS = ", ".join(images.ANIMATIONS)
@@ -58,8 +58,8 @@ def _generate(argv: list[str]) -> int:
     p.add_argument(
         "--best-of",
         type=int,
-        default=1,
-        help=f"draw so many for each picture, 1 to {MAX_BEST_OF}, and keep the best",
+        help=f"draw so many for each picture, 1 to {MAX_BEST_OF}, and keep the best; unless given "
+        f"{BEST_OF}, or 1 with --seed or where the checkpoint brings no scorer",
     )
     p.add_argument("--seed", type=int, help="of the noise z; a random one unless given")
     p.add_argument("--out", default="stackgan.png", help="PNG; several are numbered (name-1.png)")
@@ -67,7 +67,7 @@ def _generate(argv: list[str]) -> int:
     args = p.parse_args(argv)
     if not 1 <= args.count <= MAX_SAMPLES:
         p.error(f"-n is from 1 to {MAX_SAMPLES}, not {args.count}")
-    if not 1 <= args.best_of <= MAX_BEST_OF:
+    if args.best_of is not None and not 1 <= args.best_of <= MAX_BEST_OF:
         p.error(f"--best-of is from 1 to {MAX_BEST_OF}, not {args.best_of}")
     out = _paths(p, "--out", args.out, args.count)
     sketch_out = _paths(p, "--sketch", args.sketch, args.count) if args.sketch else []
@@ -75,12 +75,13 @@ def _generate(argv: list[str]) -> int:
         p.error(f"--sketch and --out are the same file, {args.out}")
     first = random.randrange(2**31) if args.seed is None else args.seed
     pipeline = _pipeline(p, args)
-    seeds = latents.seeds_from(first, args.count * args.best_of)
+    best_of = args.best_of or (BEST_OF if args.seed is None and pipeline.can_rank else 1)
+    seeds = latents.seeds_from(first, args.count * best_of)
     epsilon_seeds = args.epsilon_seed
     if epsilon_seeds is not None:
         epsilon_seeds = latents.seeds_from(epsilon_seeds, len(seeds))
     # Either a batch of pictures, or the candidates for one.
-    together = BATCH if args.best_of == 1 else args.best_of
+    together = BATCH if best_of == 1 else best_of
     drawn = []
     # What is drawn is saved at once: an interruption loses a batch, and memory holds no more.
     with _bar(args.count) as bar:
@@ -94,7 +95,7 @@ def _generate(argv: list[str]) -> int:
             )
             sketches = pipeline.sketch(inputs)
             pictures, settings = pipeline.refine(sketches, inputs), inputs.settings
-            if args.best_of > 1:
+            if best_of > 1:
                 scores = pipeline.score(pictures, inputs)
                 best = int(scores.argmax())
                 sketches, pictures = sketches[best : best + 1], pictures[best : best + 1]

@@ -14,7 +14,7 @@ import numbers
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import torch
@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from stackgan import latents
-from stackgan.features import lite_is_installed, load_lite
+from stackgan.features import FeatureNetwork, lite_is_installed, load_lite
 from stackgan.images import to_pictures
 from stackgan.known import KnownCaptions
 from stackgan.latents import Noise
@@ -167,7 +167,7 @@ class Pipeline:
 
     @cached_property
     def _ranker(self) -> Ranker:
-        return Ranker(self._scorer, load_lite(self._scorer.about["features"], self.device))
+        return Ranker(self._scorer, _feature_network(self._scorer.about["features"], self.device))
 
     def warm(self) -> None:
         """Load what is otherwise loaded at the first sentence and at the first ranking."""
@@ -355,6 +355,12 @@ class Pipeline:
 
     def _settings(self, **settings) -> dict:
         return {**settings, "checkpoint": self.name}
+
+
+@cache
+def _feature_network(name: str, device: torch.device) -> FeatureNetwork:
+    """Frozen, so checkpoints share it."""
+    return load_lite(name, device)
 
 
 def _in_batches(count: int, draw: Callable[[slice], Tensor], progress: Progress | None) -> Tensor:

@@ -25,6 +25,8 @@ FORMAT = "stackgan-scorer-1"
 WIDTH = 128  # of the vectors that are compared
 HIDDEN = 256
 MAX_BEST_OF = 16  # candidates for each picture that is kept
+# Unless the noise is held: more hardly make a picture better, and all of them more alike.
+BEST_OF = 4
 NEAREST = 3  # typical photographs that a picture is compared with
 # In a score. Fit varies more among pictures of one sentence, so a fifth of it still counts a third.
 LIKENESS_SHARE = 0.8

@@ -66,6 +66,25 @@ def test_the_best_of_several_are_kept_with_their_sketches(
         assert images.read_settings(tmp_path / f"s-{number}.png")["seed"] == seed
 
 
+def test_without_a_seed_the_best_of_four_is_kept(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(Pipeline, "can_rank", True)
+    ranked = []
+
+    def scored(self, images, inputs):
+        ranked.append(len(images))
+        return images[:, 0, 0, 0]
+
+    monkeypatch.setattr(Pipeline, "score", scored)
+    command = ["a red flower", "--checkpoint", checkpoint, "--out", str(tmp_path / "a.png")]
+    assert main([*command, "--seed", "7"]) == 0
+    assert ranked == []
+    assert main(command) == 0
+    assert ranked == [4]
+    monkeypatch.setattr(Pipeline, "can_rank", False)
+    assert main(command) == 0
+    assert ranked == [4]
+
+
 def test_nothing_is_ranked_without_a_scorer(checkpoint, tmp_path, capsys):
     command = ["a red flower", "--checkpoint", checkpoint, "--out", str(tmp_path / "a.png")]
     assert main([*command, "--best-of", "2"]) == 2

@@ -42,7 +42,7 @@ def pipeline(tiny_model, tmp_path, monkeypatch):
     tiny_model.save_pretrained(tmp_path / "flowers")
     colour_scorer().save(tmp_path / "flowers" / SCORER)
     monkeypatch.setattr(
-        "stackgan.pipeline.load_lite",
+        "stackgan.pipeline._feature_network",
         lambda name, device: FeatureNetwork(name, Colours(), 3, 32, device),
     )
     monkeypatch.setattr("stackgan.pipeline.lite_is_installed", lambda name: True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import gradio as gr
 
 from stackgan.latents import MAX_TRUNCATION, seeds_from
-from stackgan.ranking import MAX_BEST_OF
+from stackgan.ranking import BEST_OF, MAX_BEST_OF
 from stackgan.ui import checks, drawing, examples
 from stackgan.ui.controls import (
     chosen_epsilon,
@@ -19,7 +19,6 @@ from stackgan.ui.events import AT_ONCE, LAST_COUNTS, PRIVATE, endpoint, uses_mod
 from stackgan.ui.files import served
 from stackgan.ui.generate_layout import (
     BEFORE_AFTER,
-    BEST_OF,
     CANNOT_RANK,
     MAX_SAMPLES,
     RANKS,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from stackgan.ranking import MAX_BEST_OF
+from stackgan.ranking import BEST_OF, MAX_BEST_OF
 from stackgan.text import MAX_CAPTION_CHARACTERS
 from stackgan.ui import examples
 from stackgan.ui.controls import (
@@ -20,9 +20,6 @@ from stackgan.ui.generate_report import WAITING
 from stackgan.ui.tab import record_component
 
 MAX_SAMPLES = 16
-BEST_OF = (
-    4  # unless the noise is held: more hardly make a picture better, and all of them more alike
-)
 
 SIDE_BY_SIDE, BEFORE_AFTER = VIEWS = ("Side by side", "Before and after")
 RANKS = "Draws this many for each sample and keeps those that look most like photographs and fit the words."
