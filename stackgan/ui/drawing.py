@@ -63,11 +63,14 @@ def draw(pipeline: Pipeline, request: Request) -> Iterator[Drawing]:
     """Yields when the sketches are there, after each batch of pictures, and when all is `done`.
 
     While candidates of a ranking are drawn, the yields hold all of their sketches; the last holds
-    the best of them alone. A single winner is seen when it is known, its sketch first. Raises ValueError in words for settings out of range and for a ranking
-    by a checkpoint without a scorer.
+    the best of them alone. Of a single winner nothing is seen but itself. Raises ValueError in words
+    for settings out of range and for a ranking by a checkpoint without a scorer.
     """
     if request.ranks and not pipeline.can_rank:
         raise ValueError("this checkpoint brings no scorer to rank pictures by: set best of to 1")
+    if request.ranks and request.wanted == 1:
+        yield from _draw_winner(pipeline, request)
+        return
     batches = _prepared(pipeline, request)
     folder = new_folder()
     start = time.perf_counter()
@@ -88,13 +91,11 @@ def draw(pipeline: Pipeline, request: Request) -> Iterator[Drawing]:
     if one_stage and not request.ranks:
         yield replace(drawing, done=True)
         return
-    one_winner = request.ranks and request.wanted == 1
-    if not one_winner:
-        yield drawing
+    yield drawing
 
     images, took = [], 0.0
     for sketch, batch in zip(sketches, batches, strict=True):
-        if images and not one_winner:
+        if images:
             yield drawing
         start = time.perf_counter()
         images.append(pipeline.refine(sketch, batch))
@@ -107,21 +108,39 @@ def draw(pipeline: Pipeline, request: Request) -> Iterator[Drawing]:
     if request.ranks:
         start = time.perf_counter()
         scores = torch.cat([pipeline.score(*pair) for pair in zip(images, batches, strict=True)])
-        took = f"ranking in {1000 * (time.perf_counter() - start):.0f} ms"
+        took = f"chosen in {1000 * (time.perf_counter() - start):.0f} ms"
         best = scores.argsort(descending=True, stable=True)[: request.wanted].tolist()
         settings = [{**settings[i], "score": round(scores[i].item(), 4)} for i in best]
+        written = [] if one_stage else _written(torch.cat(images)[best], settings, 2, folder)
         drawing = replace(
             drawing,
             settings=settings,
             sketches=[drawing.sketches[i] for i in best],
+            pictures=tuple(written),
             times=(*drawing.times, took),
         )
-        if one_winner and not one_stage:
-            yield drawing
-        if not one_stage:
-            written = _written(torch.cat(images)[best], settings, 2, folder)
-            drawing = replace(drawing, pictures=tuple(written))
     yield replace(drawing, done=True)
+
+
+def _draw_winner(pipeline: Pipeline, request: Request) -> Iterator[Drawing]:
+    """Find the seed that draws best, and draw it on its own, as a link to it will: to the pixel."""
+    start = time.perf_counter()
+    batches = _prepared(pipeline, request)
+    scores = [pipeline.score(pipeline.refine(pipeline.sketch(b), b), b) for b in batches]
+    score, best = torch.cat(scores).max(dim=0)
+    chosen = f"chosen in {1000 * (time.perf_counter() - start):.0f} ms"
+    winner = replace(
+        request,
+        seeds=[request.seeds[best]],
+        epsilon_seeds=request.epsilon_seeds and [request.epsilon_seeds[best]],
+    )
+    for drawing in draw(pipeline, winner):
+        yield replace(
+            drawing,
+            candidates=len(request.seeds),
+            settings=[{**drawing.settings[0], "score": round(score.item(), 4)}],
+            times=(chosen, *drawing.times),
+        )
 
 
 def _prepared(pipeline: Pipeline, request: Request) -> list[Inputs]:
