@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from stackgan import latents
-from stackgan.features import FeatureNetwork, lite_is_installed, load_lite
+from stackgan.features import INPUT_SIZE, FeatureNetwork, lite_is_installed, load_lite
 from stackgan.images import to_pictures
 from stackgan.known import KnownCaptions
 from stackgan.latents import Noise
@@ -144,7 +144,7 @@ class Pipeline:
         if not self.can_rank:
             raise ValueError(
                 f"pictures of {self.name or 'this checkpoint'} cannot be ranked: it brings no "
-                "scorer, or EfficientNet-Lite0 is not installed"
+                "usable scorer, or EfficientNet-Lite0 is not installed"
             )
         if len(images) != len(inputs):
             raise ValueError(f"{len(images)} pictures do not pair off with {len(inputs)} captions")
@@ -160,6 +160,10 @@ class Pipeline:
         try:
             scorer = Scorer.load(path)
             scorer.check_encoder(self.config.encoder, self.config.embedding_dim, path)
+            if scorer.about["features"] not in INPUT_SIZE:
+                raise ValueError(
+                    f"{path} reads features of {scorer.about['features']!r}, unknown here"
+                )
         except ValueError as error:
             log.warning("going on without a scorer: %s", error)
             return None

@@ -370,6 +370,7 @@ def test_every_picture_is_the_best_of_its_own_seeds(command, tmp_path, monkeypat
         brightest = int(candidates.mean(dim=(1, 2, 3)).argmax())
         for name, images in best.items():
             torch.testing.assert_close(images[picture], plain[brightest][name][picture])
+    monkeypatch.setattr(pipeline.Pipeline, "can_rank", True)
     code, found = command("--best-of", "3")
     assert (code, found["about"]["best_of"]) == (0, 3)
 
@@ -448,7 +449,7 @@ def test_a_checkpoint_of_one_stage_has_one_column(command, tmp_path):
         (["--data", "nowhere"], "nowhere"),
         (["--checkpoint", "./nowhere"], "nowhere"),
         (["--seed", "-1"], "--seed"),
-        (["--best-of", "2"], "cannot be ranked: it brings no scorer"),
+        (["--best-of", "2"], "brings no scorer to choose by"),
         (["--best-of", "0"], "--best-of is a whole number from 1 to 16"),
     ],
 )

@@ -11,7 +11,7 @@ from textwrap import fill
 from stackgan.model import StackGAN
 from train.data import DataError
 from train.history import History, last_told
-from train.report import ROWS, cell
+from train.report import ROWS, cell, chosen
 
 SAMPLES = 32  # pictures in the grid
 
@@ -220,7 +220,7 @@ def scores_section(found: dict, unseen: str) -> str:
     return f"""
 ## Scores
 
-{about["samples"]:,} pictures of captions of {unseen}, in {about["features"]} features,
+{about["samples"]:,} pictures{chosen(about)} of captions of {unseen}, in {about["features"]} features,
 each with its 95 % interval, beside what real photographs reach, and the same through 64×64. The
 photographs were kept out of training: where a score counts likeness to those that were not, or its
 judge learned from them, drawn pictures may come out ahead of real ones.

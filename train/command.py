@@ -316,7 +316,7 @@ def resumed(
     )
     if not trainer.data.is_of(saved):  # what was kept out of training would be learned from
         raise DataError(
-            f"{trainer.data.folder} holds other photographs, another split or other captions' vectors "
+            f"{trainer.data.folder} holds other photographs, another split or other captions "
             f"than {out} was begun with: begin a new run with --begin-with {out}, whose weights may "
             "have learned from what is kept out of training now"
         )

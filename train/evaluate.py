@@ -81,6 +81,8 @@ def evaluate(
     pipeline = Pipeline.from_pretrained(checkpoint, encoder=encode)
     config, device = pipeline.config, "cuda" if torch.cuda.is_available() else "cpu"
     data.check_is_read_by(config, checkpoint)
+    if best_of > 1 and not pipeline.can_rank:
+        raise ValueError(f"--best-of: {checkpoint} brings no scorer to choose by, see train.scorer")
     own = validation_texts(data, samples, seed)
     texts = file_texts(captions, pipeline.encoder, samples, seed, report) if captions else own
     scorer = _fitting_scorer(scorer_file, config) if scorer_file else None

@@ -66,10 +66,22 @@ def table(found: dict) -> str:
         )
     if "chance" in (rate := found["r_precision"]):
         notes.append(f"R-precision: first among {rate['among']}, chance {rate['chance']}")
-    notes.append(f"{about['samples']} pictures, {about['features']} features: {about['warning']}")
+    notes.append(
+        f"{about['samples']} pictures{chosen(about)}, {about['features']} features: {about['warning']}"
+    )
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     rows = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines]
     return "\n".join([*(row.rstrip() for row in rows), "", *notes])
+
+
+def chosen(about: dict) -> str:
+    """A word for pictures that were chosen among several; those of diversity and steps never are."""
+    best_of = about.get("best_of", 1)  # older files do not tell
+    return (
+        f" (each the best of {best_of}; those of diversity and steps are not)"
+        if best_of > 1
+        else ""
+    )
 
 
 def cell(score: dict | None, scale: float) -> str:

@@ -1,4 +1,4 @@
-"""Train the scorer of R-precision: does a picture belong to a caption?
+"""Train the scorer, of R-precision and of *Best of*: does a picture belong to a caption?
 
     python -m train.scorer --data data/flowers --out runs/flowers-scorer.safetensors
 

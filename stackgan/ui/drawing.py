@@ -128,7 +128,7 @@ def _draw_winner(pipeline: Pipeline, request: Request) -> Iterator[Drawing]:
     batches = _prepared(pipeline, request)
     scores = [pipeline.score(pipeline.refine(pipeline.sketch(b), b), b) for b in batches]
     score, best = torch.cat(scores).max(dim=0)
-    chosen = f"chosen in {1000 * (time.perf_counter() - start):.0f} ms"
+    chosen = f"drawn and chosen in {1000 * (time.perf_counter() - start):.0f} ms"
     winner = replace(
         request,
         seeds=[request.seeds[best]],

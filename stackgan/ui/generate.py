@@ -88,9 +88,8 @@ class Generate(Tab):
         self, caption, seed, hold, samples, truncation, mean, epsilon_seed, checkpoint, best_of=1
     ) -> Iterator[Shown]:
         """The same caption and ε with a fresh z; parameters and yields are those of `draw`."""
-        fresh = checks.fresh_seed()
         yield from self.draw(
-            caption, fresh, True, samples, truncation, mean, epsilon_seed, checkpoint, best_of
+            caption, seed, False, samples, truncation, mean, epsilon_seed, checkpoint, best_of
         )
 
     def resample_epsilon(
@@ -98,9 +97,8 @@ class Generate(Tab):
     ) -> Iterator[Shown]:
         """The same caption and z with a fresh ε; parameters and yields are those of `draw`."""
         fresh = checks.fresh_seed()
-        yield from self.draw(
-            caption, seed, True, samples, truncation, False, fresh, checkpoint, best_of
-        )
+        # One of another z would be no answer.
+        yield from self.draw(caption, seed, True, samples, truncation, False, fresh, checkpoint, 1)
 
     def pick(self, drawn: Drawing | None, event: gr.SelectData) -> Held:
         """A click on a picture of the grid: it is shown large and its noise is held.
@@ -148,11 +146,11 @@ class Generate(Tab):
 
         Args:
             caption: A sentence that describes the picture, at most 500 characters.
-            seed: Seed of z, 0 to 4294967295; sample i has seed + i. A fresh one when null.
+            seed: Seed of z, 0 to 4294967295; the drawings' seeds run on from it. A fresh one when null.
             samples: How many pictures, 1 to 16.
             truncation: Scale of z, 0 (typical) to 1.5 (varied).
-            epsilon_seed: Seed of ε in Conditioning Augmentation; sample i has epsilon_seed + i. Null
-                holds ε at 0.
+            epsilon_seed: Seed of ε in Conditioning Augmentation; of several samples the seeds run on
+                from it. Null holds ε at 0.
             checkpoint: Name of the checkpoint; the default one when null.
             best_of: Draw this many for each sample, 1 to 16 and at most 32 in all, and return those
                 that look most like photographs and fit the caption, best first. Needs a checkpoint
@@ -195,6 +193,8 @@ class Generate(Tab):
         epsilon_seeds = None
         if epsilon_seed is not None:
             epsilon_seeds = seeds_from(checks.seed(epsilon_seed, "the ε seed"), count)
+            if samples == 1:  # candidates differ in z alone
+                epsilon_seeds = epsilon_seeds[:1] * count
         pipeline = self.checkpoints.pipeline(checkpoint)
         request = drawing.Request(caption, seeds, epsilon_seeds, truncation, samples)
         yield from drawing.draw(pipeline, request)
@@ -255,7 +255,12 @@ class Generate(Tab):
         """Controls that move other controls."""
         hold_when_chosen(layout.seed, layout.dice, layout.hold)
         # A noise that is held leaves nothing to choose from.
-        layout.hold.input(None, layout.hold, layout.best_of, js=f"(held) => held ? 1 : {BEST_OF}")
+        layout.hold.input(
+            None,
+            [layout.hold, layout.samples],
+            layout.best_of,
+            js=f"(held, samples) => held ? 1 : Math.min({BEST_OF}, Math.floor({MAX_DRAWN} / samples))",
+        )
         gr.on([layout.seed.input, layout.dice.click], None, None, layout.best_of, js="() => 1")
         layout.samples.input(None, [layout.samples, layout.best_of], layout.best_of, js=GIVE_WAY)
         layout.best_of.input(None, [layout.best_of, layout.samples], layout.samples, js=GIVE_WAY)

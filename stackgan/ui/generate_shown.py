@@ -21,7 +21,7 @@ ENLARGED = 256  # pixels a side of a sketch in the before/after slider
 class Shown(NamedTuple):
     """What a drawing changes on the page, in the order of the event's outputs."""
 
-    seed: Any  # these three at first alone, then they are the visitor's again; and a winner's
+    seed: Any  # these three at first alone: while it draws they are the visitor's again
     mean: Any
     epsilon_seed: Any
     sketch: Any  # the large pictures: an image each, and both in the before/after slider
@@ -57,13 +57,11 @@ def shown(
     """A drawing as far as it got; `values` are those of the tab's controls.
 
     `before` is what its last step showed. What has not changed since is left alone. `settles`: the
-    seeds become those of a single winner, so that holding the noise holds what is seen.
+    seed becomes that of a single winner, so that holding the noise holds what is seen.
     """
-    noise = {}
-    if before is None:
-        noise = values
-    elif settles and drawn.done and drawn.ranked and len(drawn.settings) == 1:
-        noise = _winner(drawn)
+    noise = {} if before else values
+    if noise and settles and drawn.ranked and len(drawn.settings) == 1:
+        noise = values | {"seed": drawn.settings[0]["seed"]}
     same = before is not None and _first(before) == _first(drawn)
     return Shown(
         *(noise[name] if name in noise else gr.skip() for name in ("seed", "mean", "epsilon_seed")),
@@ -157,14 +155,8 @@ def _record(tab: str, values: dict, drawn: Drawing) -> dict:
         "checkpoint": first["checkpoint"],
     }
     if len(drawn.settings) == 1:
-        values |= {**_winner(drawn), "best_of": 1}
+        values |= {"seed": first["seed"], "epsilon_seed": first["epsilon_seed"] or 0, "best_of": 1}
     return _recorded(tab, values, drawn)
-
-
-def _winner(drawn: Drawing) -> dict:
-    """The seeds of the first picture, as the controls hold them."""
-    first = drawn.settings[0]
-    return {"seed": first["seed"], "epsilon_seed": first["epsilon_seed"] or 0}
 
 
 def _recorded(tab: str, values: dict, drawn: Drawing, index: int = 0) -> dict:

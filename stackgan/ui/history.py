@@ -125,7 +125,9 @@ class History:
             try:
                 tab, values = read_link(query)
                 # Whoever names a seed wants its picture, with or without the page's own "hold".
-                return self.opened(tab, {"hold": True, **values} if "seed" in values else values)
+                return self.opened(
+                    tab, {"hold": True, "best_of": 1, **values} if "seed" in values else values
+                )
             except ValueError as error:
                 raise ValueError(f"this link cannot be drawn here: {error}") from error
 
