@@ -79,7 +79,9 @@ def _generate(argv: list[str]) -> int:
     seeds = latents.seeds_from(first, args.count * best_of)
     epsilon_seeds = args.epsilon_seed
     if epsilon_seeds is not None:
-        epsilon_seeds = latents.seeds_from(epsilon_seeds, len(seeds))
+        # One ε for all candidates of a picture, which differ in z alone.
+        epsilon_seeds = latents.seeds_from(epsilon_seeds, args.count)
+        epsilon_seeds = [seed for seed in epsilon_seeds for _ in range(best_of)]
     # Either a batch of pictures, or the candidates for one.
     together = BATCH if best_of == 1 else best_of
     drawn = []

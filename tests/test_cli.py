@@ -88,7 +88,7 @@ def test_without_a_seed_the_best_of_four_is_kept(checkpoint, tmp_path, monkeypat
 def test_nothing_is_ranked_without_a_scorer(checkpoint, tmp_path, capsys):
     command = ["a red flower", "--checkpoint", checkpoint, "--out", str(tmp_path / "a.png")]
     assert main([*command, "--best-of", "2"]) == 2
-    assert "cannot be ranked: it brings no scorer" in capsys.readouterr().err
+    assert "cannot be ranked: it brings no usable scorer" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([*command, "--best-of", "17"])
     assert "--best-of is from 1 to 16" in capsys.readouterr().err

@@ -23,7 +23,7 @@ class Colours(nn.Module):
 
 def colour_scorer(encoder: str = TINY.encoder) -> Scorer:
     """Knows red from blue, in pictures as in `fake_encoder`'s sentences."""
-    scorer = Scorer(3, 16, "fake", encoder)
+    scorer = Scorer(3, 16, "lite0", encoder)
     for tower, (red, blue) in ((scorer.picture_tower, (0, 2)), (scorer.text_tower, (0, 2))):
         first, last = tower[2], tower[5]
         for layer in (first, last):
@@ -99,7 +99,7 @@ def test_a_file_of_before_there_were_typical_photographs_ranks_by_fit_alone(pipe
 def test_without_a_scorer_the_reason_is_told(tiny_model):
     pipeline = Pipeline(tiny_model, fake_encoder, engine="plain", name="mine")
     assert not pipeline.can_rank
-    with pytest.raises(ValueError, match=r"mine cannot be ranked: .* no scorer"):
+    with pytest.raises(ValueError, match=r"mine cannot be ranked: .* no usable scorer"):
         pipeline.score(painted(RED), pipeline.prepare("a red flower", seeds=1))
 
 
