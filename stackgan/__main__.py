@@ -16,7 +16,7 @@ from tqdm import tqdm
 from stackgan import images, latents
 from stackgan.messages import first_line
 from stackgan.paths import MAX_SENTENCES
-from stackgan.pipeline import BATCH, MAX_FRAMES, Pipeline
+from stackgan.pipeline import BATCH, MAX_FRAMES, Inputs, Pipeline
 from stackgan.ranking import BEST_OF, MAX_BEST_OF
 
 MAX_SAMPLES = 1024  # pictures of one command
@@ -76,42 +76,55 @@ def _generate(argv: list[str]) -> int:
     first = random.randrange(2**31) if args.seed is None else args.seed
     pipeline = _pipeline(p, args)
     best_of = args.best_of or (BEST_OF if args.seed is None and pipeline.can_rank else 1)
-    seeds = latents.seeds_from(first, args.count * best_of)
+    candidates = latents.seeds_from(first, args.count * best_of)
     epsilon_seeds = args.epsilon_seed
     if epsilon_seeds is not None:
-        # One ε for all candidates of a picture, which differ in z alone.
         epsilon_seeds = latents.seeds_from(epsilon_seeds, args.count)
-        epsilon_seeds = [seed for seed in epsilon_seeds for _ in range(best_of)]
-    # Either a batch of pictures, or the candidates for one.
-    together = BATCH if best_of == 1 else best_of
+
+    def prepare(seeds: list[int], pictures: slice) -> Inputs:
+        return pipeline.prepare(
+            args.caption,
+            seeds,
+            epsilon_seeds=epsilon_seeds and epsilon_seeds[pictures],
+            truncation=args.truncation,
+        )
+
     drawn = []
     # What is drawn is saved at once: an interruption loses a batch, and memory holds no more.
     with _bar(args.count) as bar:
-        for start in range(0, len(seeds), together):
-            rows = slice(start, start + together)
-            inputs = pipeline.prepare(
-                args.caption,
-                seeds[rows],
-                epsilon_seeds=epsilon_seeds and epsilon_seeds[rows],
-                truncation=args.truncation,
-            )
-            sketches = pipeline.sketch(inputs)
-            pictures, settings = pipeline.refine(sketches, inputs), inputs.settings
+        for start in range(0, args.count, BATCH):
+            rows = slice(start, min(start + BATCH, args.count))
+            seeds, scores = candidates[rows], []
             if best_of > 1:
-                scores = pipeline.score(pictures, inputs)
-                best = int(scores.argmax())
-                sketches, pictures = sketches[best : best + 1], pictures[best : best + 1]
-                settings = [{**settings[best], "score": round(scores[best].item(), 4)}]
-            places = slice(len(drawn), len(drawn) + len(settings))
-            _save(pictures, out[places], settings)
+                chosen = [
+                    _best(pipeline, prepare(candidates[i * best_of :][:best_of], slice(i, i + 1)))
+                    for i in range(rows.start, rows.stop)
+                ]
+                seeds, scores = ([pair[k] for pair in chosen] for k in (0, 1))
+            # The chosen are drawn again, as they will be when somebody asks for their seeds.
+            inputs = prepare(seeds, rows)
+            settings = inputs.settings
+            if scores:
+                settings = [
+                    {**record, "score": score}
+                    for record, score in zip(settings, scores, strict=True)
+                ]
+            sketches = pipeline.sketch(inputs)
+            _save(pipeline.refine(sketches, inputs), out[rows], settings)
             if sketch_out:
-                _save(sketches, sketch_out[places], settings)
+                _save(sketches, sketch_out[rows], settings)
             drawn += settings
-            bar.update(len(settings))
+            bar.update(len(inputs))
     for path, record in zip(out, drawn, strict=True):
         score = f"  score {record['score']:.2f}" if "score" in record else ""
         print(f"{path}  seed {record['seed']}{score}")
     return 0
+
+
+def _best(pipeline: Pipeline, inputs: Inputs) -> tuple[int, float]:
+    """Of the pictures of these inputs the seed of the best, and its score."""
+    scores = pipeline.score(pipeline.refine(pipeline.sketch(inputs), inputs), inputs)
+    return inputs.settings[int(scores.argmax())]["seed"], round(scores.max().item(), 4)
 
 
 def _interpolate(argv: list[str]) -> int:

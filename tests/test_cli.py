@@ -1,3 +1,4 @@
+import io
 from dataclasses import replace
 
 import pytest
@@ -80,6 +81,11 @@ def test_without_a_seed_the_best_of_four_is_kept(checkpoint, tmp_path, monkeypat
     assert ranked == []
     assert main(command) == 0
     assert ranked == [4]
+    winner = (tmp_path / "a.png").read_bytes()
+    record = images.read_settings(tmp_path / "a.png")
+    assert main([*command, "--seed", str(record["seed"])]) == 0
+    again = Image.open(tmp_path / "a.png")
+    assert again.tobytes() == Image.open(io.BytesIO(winner)).tobytes(), "to the pixel"
     monkeypatch.setattr(Pipeline, "can_rank", False)
     assert main(command) == 0
     assert ranked == [4]
