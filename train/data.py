@@ -125,7 +125,8 @@ class PhotoData:
     def is_of(self, settings: dict) -> bool:
         """Whether a run with these settings (see state.run_settings) was begun with these photos, split
         alike and with the same captions, read alike."""
-        fingerprint = settings.get("data_fingerprint", self.fingerprint)  # older runs: none
+        # Older runs tell of none that compares.
+        fingerprint = settings.get("data_fingerprint", self.fingerprint)
         return (len(self.train), self.fingerprint) == (settings["train_photos"], fingerprint)
 
     def check_is_of(self, settings: dict, run: str | Path) -> None:

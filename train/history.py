@@ -53,7 +53,7 @@ def of_run(run: Path) -> History:
             "train_photos": config["train_photos"],
             "hardware": config["hardware"],
             "data": config["data"],
-            "data_fingerprint": config.get("data_fingerprint"),  # older runs: none
+            "data_fingerprint": config.get("data_fingerprint"),  # older runs: none that compares
             "commands": _commands(run, config, state["images"]),
         }
         earlier = config.get("earlier", {})
