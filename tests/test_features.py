@@ -7,6 +7,7 @@ from torch import nn
 
 from stackgan import onednn
 from stackgan.features import EfficientNetLite, FeatureNetwork, FrozenConv2d, _load, load_lite
+from train.featureset import load_network
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,11 @@ def test_a_padded_map_gives_what_a_padded_kernel_does(size, side):
     padded = layer._convolve_padded(x)
     torch.testing.assert_close(padded, layer.convolve(x))
     assert padded.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_judge_of_what_lite0_chose_is_here():
+    judge = load_network("lite2")
+    assert judge(torch.zeros(2, 3, 256, 256)).shape == (2, judge.dim) == (2, 1280)
 
 
 @pytest.mark.parametrize("name", ["lite0", "lite1"])

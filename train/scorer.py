@@ -17,6 +17,7 @@ import argparse
 import copy
 import math
 import sys
+import warnings
 from pathlib import Path
 
 import torch
@@ -98,13 +99,15 @@ def typical_photographs(features: Tensor, count: int = TYPICAL, *, seed: int = 0
 
     Means of k-means over vectors of length 1, at length 1 again. C is at most N.
     """
-    found, _ = kmeans2(
-        F.normalize(features, dim=1).numpy(),
-        min(count, len(features)),
-        minit="points",
-        missing="warn",
-        rng=seed,
-    )
+    with warnings.catch_warnings():
+        # Equal photographs leave a group empty, whose mean stays where it began: on one of them.
+        warnings.filterwarnings("ignore", "One of the clusters is empty")
+        found, _ = kmeans2(
+            F.normalize(features, dim=1).numpy(),
+            min(count, len(features)),
+            minit="points",
+            rng=seed,
+        )
     return F.normalize(torch.from_numpy(found).to(features.dtype), dim=1)
 
 

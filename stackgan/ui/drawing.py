@@ -30,6 +30,7 @@ class Request:
     epsilon_seeds: list[int] | None  # as many, or None for ε = 0
     truncation: float
     wanted: int  # where fewer than the seeds: those of the highest scores, best first
+    score: float | None = None  # of the one seed, where it has won a ranking
 
     @property
     def ranks(self) -> bool:
@@ -133,14 +134,10 @@ def _draw_winner(pipeline: Pipeline, request: Request) -> Iterator[Drawing]:
         request,
         seeds=[request.seeds[best]],
         epsilon_seeds=request.epsilon_seeds and [request.epsilon_seeds[best]],
+        score=round(score.item(), 4),
     )
     for drawing in draw(pipeline, winner):
-        yield replace(
-            drawing,
-            candidates=len(request.seeds),
-            settings=[{**drawing.settings[0], "score": round(score.item(), 4)}],
-            times=(chosen, *drawing.times),
-        )
+        yield replace(drawing, candidates=len(request.seeds), times=(chosen, *drawing.times))
 
 
 def _prepared(pipeline: Pipeline, request: Request) -> list[Inputs]:
@@ -156,6 +153,9 @@ def _prepared(pipeline: Pipeline, request: Request) -> list[Inputs]:
                 truncation=request.truncation,
             )
         )
+    if request.score is not None:
+        [batch] = batches
+        batches = [replace(batch, settings=[{**batch.settings[0], "score": request.score}])]
     return batches
 
 

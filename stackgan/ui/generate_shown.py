@@ -59,7 +59,7 @@ def shown(
     `before` is what its last step showed. What has not changed since is left alone. `settles`: the
     seed becomes that of a single winner, so that holding the noise holds what is seen.
     """
-    noise = {} if before else values
+    noise = values if before is None else {}
     if noise and settles and drawn.ranked and len(drawn.settings) == 1:
         noise = values | {"seed": drawn.settings[0]["seed"]}
     same = before is not None and _first(before) == _first(drawn)

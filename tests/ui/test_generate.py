@@ -274,6 +274,12 @@ def test_a_winner_that_is_then_held_is_what_was_seen(generate):
     assert several.seed == several.drawn.settings[0]["seed"] - 3  # theirs are no row
 
 
+def test_a_winners_files_tell_its_score(generate):
+    *_, last = generate(best_of=4)
+    for path in (*last.drawn.sketches, *last.drawn.pictures):
+        assert read_settings(path)["score"] == last.drawn.settings[0]["score"] == 0.1
+
+
 def test_best_of_gives_way_to_many_samples(generate):
     *_, last = generate(samples=MAX_SAMPLES, best_of=4)
     assert last.drawn.candidates == MAX_DRAWN
