@@ -6,7 +6,7 @@ from torch.nn.functional import logsigmoid
 
 from stackgan.devices import shifted
 from stackgan.discriminators import _Windows
-from train.augment import _moved, _moved_at_once, augment, draw_changes
+from train.augment import _moved, _moved_at_once, augment, draw_changes, draw_warps
 from train.losses import AdversarialLoss, mode_seeking
 
 
@@ -71,6 +71,33 @@ def test_augmentation_is_reproducible_and_differentiable():
     small = torch.rand(3, 1, 8, 8, dtype=torch.double, requires_grad=True)
     changes = draw_changes(3, 8, torch.Generator().manual_seed(1))
     torch.autograd.gradcheck(lambda x: augment(x, changes), small)
+
+
+def test_a_share_of_pictures_is_zoomed_and_turned_and_the_rest_is_left_alone():
+    still = torch.zeros(400, 5, dtype=torch.long)
+    warps = draw_warps(400, 0.25, torch.Generator().manual_seed(0))
+    identity = (warps == torch.eye(3)[:2]).all(dim=(1, 2))
+    assert 0.65 < identity.float().mean() < 0.85
+    images = torch.rand(400, 3, 16, 16).contiguous(memory_format=torch.channels_last)
+    seen = augment(images, still, warps)
+    assert seen.is_contiguous(memory_format=torch.channels_last)
+    assert seen.dtype == images.dtype
+    torch.testing.assert_close(seen[identity], images[identity], atol=1e-4, rtol=0)
+    assert ((seen - images)[~identity].abs().mean(dim=(1, 2, 3)) > 0.01).all()
+    # Areas, which the determinants give, spread to both sides of what they were; so do angles.
+    areas = torch.linalg.det(warps[~identity][:, :, :2])
+    angles = torch.atan2(warps[~identity][:, 1, 0], warps[~identity][:, 0, 0])
+    for spread, expected in ((areas.log2(), 0.4), (angles, 0.15)):
+        assert spread.std() == pytest.approx(expected, rel=0.3)
+        assert abs(spread.mean()) < expected / 3
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(augment(images, still, warps), seen)
+    # What each pixel of the picture counts in its gradient is what is seen of it.
+    images.requires_grad_()
+    weights = torch.rand_like(images)
+    (augment(images, still, warps) * weights).sum().backward()
+    expected = (augment(images, still, warps) * weights).sum()
+    torch.testing.assert_close((images.grad * images).sum(), expected)
 
 
 def test_crops_are_slices_and_so_are_their_gradients():

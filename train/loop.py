@@ -32,7 +32,7 @@ from stackgan.devices import to_device
 from stackgan.discriminators import FeatureDiscriminator, MatchingDiscriminator
 from stackgan.features import EfficientNetLite
 from stackgan.model import StackGAN
-from train.augment import augment, draw_changes
+from train.augment import augment, draw_changes, draw_warps
 from train.capture import CapturedStep
 from train.data import PhotoData, draw_noise, random_stream
 from train.ema import ema_update, measure_statistics
@@ -56,6 +56,7 @@ class Inputs(NamedTuple):
     noise: Tensor  # (N, sum of the stage's noise_dims) ~ N(0, I)
     changes: Tensor  # (2N, 5): how the drawn pictures, and then the photos, are augmented
     corners: Tensor  # (2N, 2): where D takes its crops of them
+    warps: Tensor  # (2N, 2, 3): how they are zoomed and turned before
     weight: Tensor  # scalar, of the adversarial term: another at each step of a ramp
 
 
@@ -178,6 +179,7 @@ class Trainer:
         local = random_stream(self.seed, self.step, "augment", self.rank)
         changes = draw_changes(2 * share, self.stage.resolution, local)
         corners = self.discriminator.draw_corners(2 * share, local)
+        warps = draw_warps(2 * share, recipe.warp_share, local)
         return Inputs(
             batch.photos.contiguous(memory_format=torch.channels_last),
             batch.embeddings,
@@ -185,6 +187,7 @@ class Trainer:
             to_device(noise[self.rank * share : (self.rank + 1) * share], self.device),
             to_device(changes, self.device),
             to_device(corners, self.device),
+            to_device(warps, self.device),
             to_device(torch.tensor(recipe.adversarial_weight(self.images)), self.device),
         )
 
@@ -200,12 +203,13 @@ class Trainer:
         norm = self.model.embedding_norm
         embeddings, mismatched = norm(inputs.embeddings), norm(inputs.mismatched)
         changes, corners = inputs.changes.chunk(2), inputs.corners.chunk(2)
+        warps = inputs.warps.chunk(2)
 
         # D's weights are normalised once for real, mismatched and fake.
         with self._autocast(), parametrize.cached():
             with torch.set_grad_enabled(learns):
                 drawn = self.stage.draw(self.model, embeddings, photos, inputs.noise)
-                fakes = self._seen(drawn.pictures, changes[0])
+                fakes = self._seen(drawn.pictures, changes[0], warps[0])
                 # Frozen features stay true after D's step, so D and G share one pass through them.
                 frozen_encoder = self.discriminator.encoder_is_frozen
                 if frozen_encoder:
@@ -215,7 +219,7 @@ class Trainer:
             else:
                 seen_by_d = self.discriminator.encode(fakes.detach(), corners[0])
             # A photo's features are computed once, for its own words and for another's.
-            seen_photos = self._seen(photos, changes[1])
+            seen_photos = self._seen(photos, changes[1], warps[1])
             real_features = self.discriminator.encode(seen_photos, corners[1])
             real, wrong = self.discriminator.score_both(real_features, embeddings, mismatched)
             fake = self.discriminator.score(seen_by_d, drawn.embeddings)
@@ -255,8 +259,11 @@ class Trainer:
                 gradient.copy_(part.view_as(gradient))
         optimizer.step()
 
-    def _seen(self, images: Tensor, changes: Tensor) -> Tensor:
-        return augment(images, changes) if self.recipe.augment else images
+    def _seen(self, images: Tensor, changes: Tensor, warps: Tensor) -> Tensor:
+        """Pictures as D is shown them."""
+        if not self.recipe.augment:
+            return images
+        return augment(images, changes, warps if self.recipe.warp_share else None)
 
     def _autocast(self):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")

@@ -37,6 +37,7 @@ class Recipe:
     ema_ramp: float = _value(0.1, "that half-life is at most this share of the images seen so far")
     # Stabilisers.
     augment: bool = _value(False, "translation and cutout of all that D sees: true or false")
+    warp_share: float = _value(0.0, "share of what D sees that is zoomed and turned as well")
     view: int = _value(
         128, "side in pixels at which the frozen network sees pictures: a multiple of 32 from 128"
     )
@@ -67,6 +68,7 @@ class Recipe:
             "ema_ramp": (self.ema_ramp > 0, "is a share of the images seen, more than 0"),
             "channel_growth": (self.channel_growth >= 1, "is a whole number from 1"),
             "name_share": (0 <= self.name_share <= 1, "is a share from 0 to 1"),
+            "warp_share": (0 <= self.warp_share <= 1, "is a share from 0 to 1"),
             "pair_share": (0 <= self.pair_share <= 1, "is a share from 0 to 1"),
             "discriminator": (self.discriminator in ("paper", "features"), "is paper or features"),
             "loss": (self.loss in ("cross-entropy", "hinge"), "is cross-entropy or hinge"),
@@ -86,6 +88,7 @@ class Recipe:
             and ("view", "channel_growth"),
             "is read by the paper's discriminator alone": not paper and ("discriminator_width",),
             "follows a warm start, and --warm-up is 0": not self.warm_up and ("ramp",),
+            "is part of augmentation, and --augment is false": not self.augment and ("warp_share",),
             "slows an average, and --ema-half-life is 0": not self.ema_half_life and ("ema_ramp",),
             "weighs pairs, and --pair-share is 0": not self.pair_share and ("pair_weight",),
             "is Stage-I's": stage != 1 and ("diversity_weight",),
