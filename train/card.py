@@ -26,8 +26,8 @@ CAPTIONS = (
 )
 
 WEAK = {
-    "birds": "The weakest are birds on water and in flight, most of which fall apart; white ones now and "
-    "then lack a head.\n",
+    "birds": "The weakest are birds on water and in flight: about every second one has a wing, a neck or a "
+    "head in the wrong place.\n",
 }
 BASE = (
     "The recipe `base` trains against a discriminator over frozen EfficientNet-Lite1 features, "
