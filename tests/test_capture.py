@@ -63,28 +63,35 @@ def test_a_step_is_recorded_once_and_follows_its_inputs(graphs):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("stage", [1, 2])
 def test_captured_steps_are_the_steps(arrays, stage1_run, tmp_path, stage):
-    """Over the end of D's head start, and resumed amid: weights and losses are the eager ones."""
-    trainers = {}
-    for name in ("captured", "eager"):
+    """Over the end of D's head start, and resumed amid: losses and what is learned are the eager ones'."""
+
+    def weights(trainer, name):
+        return torch.cat([p.detach().flatten() for p in getattr(trainer, name).parameters()])
+
+    networks = ("generator", "discriminator")
+    losses, learned = {}, {}
+    for kind in ("captured", "eager"):
         torch.manual_seed(0)
-        trainer = trainers[name] = make_trainer(arrays, stage1_run, tmp_path / name, stage)
+        trainer = make_trainer(arrays, stage1_run, tmp_path / kind, stage)
         trainer.recipe = trainer.stage.recipe = replace(trainer.recipe, head_start=24)
-        if name == "eager":
+        if kind == "eager":
             trainer.captured = None
-        (tmp_path / name).mkdir()
-        for _ in range(14):
+        (tmp_path / kind).mkdir()
+        losses[kind] = []
+        for step in range(22):
+            if step == 14:
+                trainer.snapshot()
+                trainer.resume()
+                before = [weights(trainer, name) for name in networks]
             trainer.train_step()
-        trainer.snapshot()
-        trainer.resume()
-        for _ in range(8):
-            trainer.train_step()
-    one, other = trainers["captured"], trainers["eager"]
-    assert one.stats.take() == pytest.approx(other.stats.take(), rel=1e-2, abs=1e-2)
-    # Adam without momentum moves even a weight whose gradient is rounding by its whole rate, so single
-    # weights may differ; networks do not.
-    for name in ("generator", "discriminator"):
-        mine, its = (
-            torch.cat([p.detach().flatten() for p in getattr(t, name).parameters()])
-            for t in (one, other)
-        )
-        assert (mine - its).norm() < 0.03 * its.norm()
+            losses[kind].append(trainer.stats.take())
+        after = [weights(trainer, name) for name in networks]
+        learned[kind] = [b - a for a, b in zip(before, after, strict=True)]
+    for one, other in zip(losses["captured"], losses["eager"], strict=True):
+        # A step upon another step's inputs is off by 0.2 and more.
+        assert one == pytest.approx(other, rel=2e-2, abs=2e-2)
+    for one, other in zip(learned["captured"], learned["eager"], strict=True):
+        # Adam without momentum moves even a weight whose gradient is rounding by its whole rate; five steps
+        # of eight upon one step's inputs have 0.74 at most.
+        assert torch.cosine_similarity(one, other, dim=0) > 0.8
+        assert one.norm() == pytest.approx(other.norm().item(), rel=0.1)
