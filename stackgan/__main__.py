@@ -87,6 +87,7 @@ def _generate(argv: list[str]) -> int:
             seeds,
             epsilon_seeds=epsilon_seeds and epsilon_seeds[pictures],
             truncation=args.truncation,
+            emphasis=args.emphasis,
         )
 
     drawn = []
@@ -166,6 +167,7 @@ def _interpolate(argv: list[str]) -> int:
         seed=args.seed if args.end_seed is None else [args.seed, args.end_seed],
         epsilon_seed=args.epsilon_seed,
         truncation=args.truncation,
+        emphasis=args.emphasis,
         spherical=args.spherical,
     )
     frames = pipeline.sketch(inputs)
@@ -187,6 +189,13 @@ def _parser(prog: str, description: str) -> argparse.ArgumentParser:
     p.add_argument("--checkpoint", default="flowers", help="bundled name, folder or Hub repository")
     p.add_argument("--epsilon-seed", type=int, help="draw ε from this seed; ε = 0 unless given")
     p.add_argument("--truncation", type=float, default=1.0, help="scale of z, 0 to 1.5")
+    p.add_argument(
+        "--emphasis",
+        type=float,
+        default=latents.EMPHASIS,
+        help=f"how much the words count, 0 to {latents.MAX_EMPHASIS:g} "
+        f"(default {latents.EMPHASIS:g}; 1 reads them as they are)",
+    )
     p.add_argument("--device", help="cpu, cuda, …")
     return p
 

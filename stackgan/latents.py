@@ -16,6 +16,7 @@ from torch import Tensor
 
 MAX_SEED = 2**32 - 1
 MAX_TRUNCATION = 1.5  # beyond it z lies where the generators were never trained
+EMPHASIS, MAX_EMPHASIS = 1.0, 2.0  # as pictures are drawn unless asked otherwise, and the most
 # Each kind of noise has its own stream, so that holding z while redrawing ε is a matter of seeds.
 STREAMS = {"z": 0, "epsilon1": 1, "epsilon2": 2, "directions": 3}
 
@@ -70,6 +71,23 @@ def truncate(z: Tensor, truncation: float) -> Tensor:
     if not 0.0 <= truncation <= MAX_TRUNCATION:
         raise ValueError(f"truncation is from 0 to {MAX_TRUNCATION}, not {truncation}")
     return z * truncation
+
+
+def check_emphasis(emphasis: float) -> None:
+    """Raises ValueError outside 0 … 2."""
+    if not 0.0 <= emphasis <= MAX_EMPHASIS:
+        raise ValueError(f"emphasis is from 0 to {MAX_EMPHASIS:g}, not {emphasis}")
+
+
+def emphasise(embeddings: Tensor, mean: Tensor, emphasis: float) -> Tensor:
+    """mean + emphasis · (φ − mean) of embeddings φ (N, E): what sets a caption apart, more or less.
+
+    `mean` (E,) is that of the training captions: at 0 nothing is left of the words, at 1 they are
+    read as they are. With ε = 0 every ĉ is its μ, half as long as the μ + σ ⊙ ε that the generators
+    learned from, so a little more than 1 leads nearer to these: kinds differ more, at the price of
+    variety over z. train/RECIPE.md has the figures, under "More of the words".
+    """
+    return embeddings if emphasis == 1 else mean + emphasis * (embeddings - mean)
 
 
 def lerp(a: Tensor, b: Tensor, t: Tensor | float) -> Tensor:

@@ -25,7 +25,7 @@ from stackgan import latents
 from stackgan.features import INPUT_SIZE, FeatureNetwork, lite_is_installed, load_lite
 from stackgan.images import to_pictures
 from stackgan.known import KnownCaptions
-from stackgan.latents import Noise
+from stackgan.latents import EMPHASIS, Noise
 from stackgan.model import KNOWN, SCORER, StackGAN, checkpoint_name
 from stackgan.paths import MAX_SENTENCES, along, positions
 from stackgan.ranking import Ranker, Scorer
@@ -47,6 +47,7 @@ class Inputs:
     noise: Noise
     captions: list[str]  # N sentences; along an interpolation, its two to five
     settings: list[dict]  # N records that reproduce each picture
+    emphasis: float = 1.0  # how far from the mean caption the generators read them, see latents
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -187,13 +188,15 @@ class Pipeline:
         *,
         epsilon_seeds: int | Sequence[int | None] | None = None,
         truncation: float = 1.0,
+        emphasis: float = EMPHASIS,
     ) -> Inputs:
         """Captions and seeds → inputs of N pictures.
 
         One caption goes with any number of seeds and one seed with any number of captions;
         otherwise they pair off. `seeds=None` draws a fresh one for each caption. `epsilon_seeds`
         redraw ε of Conditioning Augmentation; None, or a None among them, holds it at 0: ĉ = μ.
-        `truncation` scales z, 0 to 1.5. Raises ValueError in words for the person who typed.
+        `truncation` scales z, 0 to 1.5, and `emphasis` what sets a caption apart from the mean one,
+        0 to 2 (see latents.emphasise). Raises ValueError in words for the person who typed.
         """
         captions = [captions] if isinstance(captions, str | None) else list(captions)
         captions = [clean_caption(caption) for caption in captions]
@@ -213,11 +216,14 @@ class Pipeline:
             )
         )
         settings = [
-            self._settings(caption=c, seed=s, epsilon_seed=e, truncation=truncation)
+            self._settings(
+                caption=c, seed=s, epsilon_seed=e, truncation=truncation, emphasis=emphasis
+            )
             for c, s, e in zip(captions, seeds, epsilon_seeds, strict=True)
         ]
         noise = self._noise(seeds, epsilon_seeds, truncation)
-        return Inputs(self.encoder(captions), noise, captions, settings)
+        latents.check_emphasis(emphasis)
+        return Inputs(self.encoder(captions), noise, captions, settings, emphasis)
 
     def prepare_path(
         self,
@@ -227,6 +233,7 @@ class Pipeline:
         seed: int | Sequence[int] | None = None,
         epsilon_seed: int | None = None,
         truncation: float = 1.0,
+        emphasis: float = EMPHASIS,
         spherical: bool = False,
         at: Sequence[float] | None = None,
     ) -> Inputs:
@@ -247,6 +254,7 @@ class Pipeline:
             at = positions(frames, len(captions))
         if not len(at) or any(not 0 <= t <= 1 for t in at):
             raise ValueError(f"positions are numbers from 0 to 1, not {list(at)}")
+        latents.check_emphasis(emphasis)
         seeds = [0] if seed is None else _checked(seed)
         if not seeds:
             raise ValueError("there is no seed: give one, several, or None for z = 0")
@@ -269,17 +277,20 @@ class Pipeline:
                 seed=None if seed is None else seeds if len(seeds) > 1 else seeds[0],
                 epsilon_seed=epsilon_seed,
                 truncation=truncation,
+                emphasis=emphasis,
             )
             for t in at
         ]
-        return Inputs(along(self.encoder(captions), at, spherical), noise, captions, settings)
+        embeddings = along(self.encoder(captions), at, spherical)
+        return Inputs(embeddings, noise, captions, settings, emphasis)
 
     def sketch(self, inputs: Inputs, progress: Progress | None = None) -> Tensor:
         """Stage-I: N inputs → sketches (N, 3, H₀, W₀) in [−1, 1], on the CPU."""
+        embeddings = self._emphasised(inputs)
         return _in_batches(
             len(inputs),
             lambda rows: self.engine.sketch(
-                inputs.embeddings[rows], inputs.noise[rows].z, inputs.noise[rows].epsilon1
+                embeddings[rows], inputs.noise[rows].z, inputs.noise[rows].epsilon1
             ),
             progress,
         )
@@ -291,10 +302,11 @@ class Pipeline:
         """
         if self.config.stages == 1:
             return sketches
+        embeddings = self._emphasised(inputs)
         return _in_batches(
             len(inputs),
             lambda rows: self.engine.refine(
-                sketches[rows], inputs.embeddings[rows], inputs.noise[rows].epsilon2
+                sketches[rows], embeddings[rows], inputs.noise[rows].epsilon2
             ),
             progress,
         )
@@ -302,14 +314,14 @@ class Pipeline:
     @torch.inference_mode()
     def conditioning(self, inputs: Inputs) -> list[tuple[Tensor, Tensor]]:
         """μ and σ, (N, N_g) each, that Stage-I and, where it reads text, Stage-II make of N inputs."""
-        embeddings = self._embedding_norm(inputs.embeddings.to(self._embedding_norm.mean.device))
+        embeddings = self._emphasised(inputs).to(self._embedding_norm.mean.device)
+        embeddings = self._embedding_norm(embeddings)
         read = [reader.statistics(embeddings) for reader in self._readers]
         return [(mu.cpu(), torch.exp(0.5 * log_variance).cpu()) for mu, log_variance in read]
 
     def without_words(self, inputs: Inputs) -> Inputs:
         """The same noise with the mean of all training captions in place of each sentence."""
-        mean = self._embedding_norm.mean.cpu().expand_as(inputs.embeddings)
-        return replace(inputs, embeddings=mean)
+        return replace(inputs, emphasis=0.0)
 
     def generate(
         self,
@@ -318,10 +330,17 @@ class Pipeline:
         *,
         epsilon_seeds: int | Sequence[int | None] | None = None,
         truncation: float = 1.0,
+        emphasis: float = EMPHASIS,
         progress: Progress | None = None,
     ) -> StackGANOutput:
         """Pictures of captions; the parameters are those of `prepare`."""
-        inputs = self.prepare(captions, seeds, epsilon_seeds=epsilon_seeds, truncation=truncation)
+        inputs = self.prepare(
+            captions,
+            seeds,
+            epsilon_seeds=epsilon_seeds,
+            truncation=truncation,
+            emphasis=emphasis,
+        )
         return self._draw(inputs, progress)
 
     def interpolate(
@@ -345,6 +364,11 @@ class Pipeline:
     def _draw(self, inputs: Inputs, progress: Progress | None) -> StackGANOutput:
         sketches = self.sketch(inputs, progress if self.config.stages == 1 else None)
         return StackGANOutput(sketches, self.refine(sketches, inputs, progress), inputs.settings)
+
+    def _emphasised(self, inputs: Inputs) -> Tensor:
+        """As the generators are to read them, (N, E)."""
+        mean = self._embedding_norm.mean.to(inputs.embeddings.device)
+        return latents.emphasise(inputs.embeddings, mean, inputs.emphasis)
 
     def _noise(self, seeds: list[int], epsilon_seeds: list[int | None], truncation: float) -> Noise:
         z = latents.truncate(latents.noise(seeds, self.config.noise_dim), truncation)

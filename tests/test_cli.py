@@ -140,6 +140,7 @@ def test_interpolation(checkpoint, tmp_path, ending):
         (["a flower", "--seed", "-3"], "--seed"),
         (["a flower", "-n", "0"], "-n"),
         (["a flower", "--truncation", "7"], "truncation"),
+        (["a flower", "--emphasis", "7"], "emphasis is from 0 to 2"),
         (["a flower", "--checkpoint", "missing"], "missing"),
         (["a flower", "--device", "toaster"], "--device toaster"),
         (["a flower", "--out", "a.png", "--sketch", "a.png"], "same file"),

@@ -375,6 +375,16 @@ def test_every_picture_is_the_best_of_its_own_seeds(command, tmp_path, monkeypat
     assert (code, found["about"]["best_of"]) == (0, 3)
 
 
+def test_without_emphasis_the_words_do_not_count(command):
+    # Which photographs are compared is of the captions, so sets of one caption's pictures are left.
+    code, found = command("--emphasis", "0")
+    assert (code, found["about"]["emphasis"]) == (0, 0)
+    assert found["interpolation_step_ratio"]["value"] == 1.0  # a way that leads nowhere
+    code, found = command()
+    assert (code, found["about"]["emphasis"]) == (0, 1)
+    assert found["interpolation_step_ratio"]["value"] > 1.0
+
+
 def test_two_runs_agree_and_without_a_scorer_the_reason_is_told(command):
     first, second = command()[1], command()[1]
     # Up to rounding: where arrays lie in memory changes the order of sums.
@@ -450,6 +460,7 @@ def test_a_checkpoint_of_one_stage_has_one_column(command, tmp_path):
         (["--checkpoint", "./nowhere"], "nowhere"),
         (["--seed", "-1"], "--seed"),
         (["--best-of", "2"], "brings no scorer to choose by"),
+        (["--emphasis", "2.1"], "--emphasis is a number from 0 to 2"),
         (["--best-of", "0"], "--best-of is a whole number from 1 to 16"),
     ],
 )

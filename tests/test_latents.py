@@ -7,7 +7,9 @@ from stackgan.latents import (
     MAX_SEED,
     Noise,
     Step,
+    check_emphasis,
     directions,
+    emphasise,
     lerp,
     noise,
     slerp,
@@ -50,6 +52,19 @@ def test_truncation_scales():
     torch.testing.assert_close(truncate(z, 0.5), z * 0.5)
     with pytest.raises(ValueError, match="truncation"):
         truncate(z, 2.0)
+
+
+def test_emphasis_goes_along_the_line_from_the_mean_through_the_caption():
+    mean, captions = torch.randn(4), torch.randn(3, 4)
+    assert torch.equal(emphasise(captions, mean, 1.0), captions)
+    torch.testing.assert_close(emphasise(captions, mean, 0.0), mean.expand(3, -1))
+    torch.testing.assert_close(emphasise(captions, mean, 2.0), 2 * captions - mean)
+
+
+@pytest.mark.parametrize("emphasis", [-0.1, 2.1, float("nan")])
+def test_emphasis_beyond_its_range_is_refused(emphasis):
+    with pytest.raises(ValueError, match="emphasis is from 0 to 2"):
+        check_emphasis(emphasis)
 
 
 @pytest.mark.parametrize("way", [lerp, slerp])

@@ -4,6 +4,7 @@ import torch
 from conftest import TINY, fake_encoder, lively
 
 from stackgan import Pipeline, StackGAN, latents
+from stackgan.latents import EMPHASIS
 
 
 @pytest.fixture
@@ -21,6 +22,7 @@ def test_shapes_ranges_and_settings(pipeline):
         "seed": 2,
         "epsilon_seed": None,
         "truncation": 0.8,
+        "emphasis": EMPHASIS,
         "checkpoint": "tiny",
     }
     assert output.pictures()[0].size == (256, 256)
@@ -47,6 +49,30 @@ def test_epsilon_is_separate_from_z(pipeline):
     assert held.noise.epsilon1 is None
     assert not torch.equal(drawn.noise.epsilon1, drawn.noise.epsilon2)
     assert not torch.allclose(pipeline.sketch(held), pipeline.sketch(drawn))
+
+
+def test_emphasis_moves_pictures_from_the_mean_caption_s_to_beyond_the_words(pipeline, tiny_model):
+    captions = ["a red flower", "a blue flower"]
+    with torch.no_grad():
+        tiny_model.embedding_norm.mean.copy_(fake_encoder(captions).mean(0) + 0.1)
+    plain = pipeline.prepare(captions, 4, emphasis=1)
+    drawn = tiny_model.stage1(tiny_model.embedding_norm(plain.embeddings), plain.noise.z).pictures
+    torch.testing.assert_close(pipeline.sketch(plain), drawn.detach(), rtol=0, atol=1e-4)
+    none, more = (pipeline.generate(captions, 4, emphasis=e) for e in (0, 2))
+    assert torch.equal(none.images[0], none.images[1])
+    apart = [(x[0] - x[1]).abs().mean() for x in (pipeline.sketch(plain), more.sketches)]
+    assert 0 < apart[0] < apart[1]
+    # What is known of a caption, and what its pictures are ranked by, are its own words still.
+    assert torch.equal(pipeline.prepare(captions, 4, emphasis=2).embeddings, plain.embeddings)
+
+
+def test_emphasis_reaches_every_picture_of_a_path(pipeline):
+    way = "a red flower", "a blue flower", 3
+    frames, ends = (pipeline.interpolate(*way, emphasis=e, seed=1) for e in (1.6, 1.0))
+    alone = pipeline.generate("a blue flower", 1, emphasis=1.6)
+    torch.testing.assert_close(frames.images[2:], alone.images, rtol=0, atol=1e-4)
+    assert not torch.allclose(frames.images, ends.images, atol=1e-3)
+    assert [settings["emphasis"] for settings in frames.settings] == [1.6] * 3
 
 
 def test_seeds_of_numpy_are_plain_numbers_in_the_settings(pipeline):
@@ -162,6 +188,7 @@ def test_progress_counts_sketches_where_they_are_the_pictures():
             r"0 seeds do not pair off with 1 picture\(s\): give 1$",
         ),
         ({"captions": "a flower", "truncation": 9}, "truncation"),
+        ({"captions": "a flower", "emphasis": 3}, "emphasis is from 0 to 2, not 3"),
     ],
 )
 def test_bad_input_is_explained(pipeline, arguments, words):

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from stackgan import latents
 from stackgan.features import FeatureNetwork, brought_to_size
+from stackgan.latents import EMPHASIS
 from stackgan.pipeline import Pipeline
 from train.colours import dominant_colours
 from train.data import PhotoData
@@ -72,6 +73,7 @@ def drawn_columns(
     subject: str,
     seed: int,
     best_of: int = 1,
+    emphasis: float = EMPHASIS,
 ) -> dict[str, Column]:
     """Pictures of all texts, picture i from the seed `seed` + i; ε = 0, as pictures are shown.
 
@@ -83,7 +85,7 @@ def drawn_columns(
     for start in range(0, len(texts), BATCH):
         embeddings = texts.embeddings[start : start + BATCH]
         seeds = latents.seeds_from(seed + start * best_of, len(embeddings) * best_of)
-        for name, images in draw_best(pipeline, embeddings, seeds, best_of).items():
+        for name, images in draw_best(pipeline, embeddings, seeds, best_of, emphasis).items():
             columns[name].add(images, networks, subject)
         bar.update(len(embeddings))
     bar.close()

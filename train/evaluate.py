@@ -24,6 +24,7 @@ from torch import Tensor
 from stackgan import latents
 from stackgan.config import StackGANConfig
 from stackgan.features import FeatureNetwork
+from stackgan.latents import EMPHASIS, MAX_EMPHASIS
 from stackgan.messages import first_line
 from stackgan.model import CheckpointError
 from stackgan.pipeline import Pipeline
@@ -63,6 +64,7 @@ def evaluate(
     discriminator_run: str | Path | None = None,
     seed: int = 0,
     best_of: int = 1,
+    emphasis: float = EMPHASIS,
     encode=None,
     figure: str | Path | None = None,
     report=print,
@@ -73,6 +75,7 @@ def evaluate(
     train.scorer, for R-precision. reference: at most so many training photographs, for a quick try.
     discriminator_run: of train.stage2, whose discriminator looks for the nearest photographs too.
     best_of: every picture, but for diversity and smoothness, is the best of so many for its caption.
+    emphasis: how far from the mean caption captions are read, see Pipeline.prepare.
     encode: list of captions → (N, E); the checkpoint's own encoder unless given. figure: where to
     write pictures over their nearest training photographs. report: hears of captions skipped.
     Raises CheckpointError, DataError or ValueError in words for the person who asked.
@@ -100,7 +103,7 @@ def evaluate(
     known = photo_features(data, training, judge)
     subject = subject_of(texts.captions)
     columns = real_columns(data, own, networks, subject)
-    columns |= drawn_columns(pipeline, texts, networks, subject, seed, best_of)
+    columns |= drawn_columns(pipeline, texts, networks, subject, seed, best_of, emphasis)
     at_hand = {name: column.seen_by(judge.name) for name, column in columns.items()}
 
     found = scores.set_scores(at_hand, known, seed)
@@ -113,7 +116,9 @@ def evaluate(
     named, asked = {}, torch.zeros(0)
     if has_names(data_folder):
         names = name_texts(data, training, min(samples, NAMES_DRAWN), seed)
-        drawn = drawn_columns(pipeline, names, {judge.name: judge}, subject, seed, best_of)
+        drawn = drawn_columns(
+            pipeline, names, {judge.name: judge}, subject, seed, best_of, emphasis
+        )
         named, asked = {n: c.seen_by(judge.name) for n, c in drawn.items()}, names.groups
     found |= scores.class_scores(at_hand, known, data.class_ids[training], seed, named, asked)
     found["r_precision"] = scores.r_precision(columns, scorer)
@@ -123,7 +128,8 @@ def evaluate(
         seen = [discriminator(batch) for batch in photos(data, training.tolist())]
         searched.append((discriminator, torch.cat(seen)))
     found |= _memorisation(columns, searched)
-    spread = diversity(pipeline, texts, judge, seed) | smoothness(pipeline, texts, judge, seed)
+    drawn_as = (pipeline, texts, judge, seed, emphasis)
+    spread = diversity(*drawn_as) | smoothness(*drawn_as)
     classes = data.class_ids[columns["real"].texts.groups]
     for name in ("diversity_over_z", "diversity_over_epsilon"):
         spread[name]["real"] = scores.class_spread(at_hand["real"], classes)
@@ -140,6 +146,7 @@ def evaluate(
         "discriminator": str(discriminator_run) if discriminator_run else None,
         "samples": samples,
         "best_of": best_of,
+        "emphasis": emphasis,
         "training_photographs": len(training),
         "validation_photographs": len(data.validation),
         "stages": config.stages,
@@ -208,6 +215,13 @@ def main(argv: list[str] | None = None) -> int:
         help=f"draw so many for each picture, 1 to {MAX_BEST_OF}, and measure the best, which the checkpoint's "
         "scorer chooses by Lite0 features: --features lite2 judges with others",
     )
+    p.add_argument(
+        "--emphasis",
+        type=float,
+        default=EMPHASIS,
+        help=f"how far from the mean caption captions are read, 0 to {MAX_EMPHASIS:g} (default {EMPHASIS:g}, "
+        "as the page does)",
+    )
     p.add_argument("--scorer", help="file of train.scorer, for R-precision")
     p.add_argument(
         "--discriminator",
@@ -224,6 +238,8 @@ def main(argv: list[str] | None = None) -> int:
         p.error("--samples and --reference are whole numbers from 4")
     if not 1 <= args.best_of <= MAX_BEST_OF:
         p.error(f"--best-of is a whole number from 1 to {MAX_BEST_OF}")
+    if not 0 <= args.emphasis <= MAX_EMPHASIS:
+        p.error(f"--emphasis is a number from 0 to {MAX_EMPHASIS:g}")
     if not 0 <= args.seed <= latents.MAX_SEED:
         p.error(f"--seed is a whole number from 0 to {latents.MAX_SEED}")
     try:
@@ -248,6 +264,7 @@ def main(argv: list[str] | None = None) -> int:
             discriminator_run=args.discriminator,
             seed=args.seed,
             best_of=args.best_of,
+            emphasis=args.emphasis,
             figure=args.nearest,
             report=lambda problem: print(f"skipped {problem}", file=sys.stderr),
         )

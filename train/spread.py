@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from stackgan import latents
 from stackgan.features import FeatureNetwork, brought_to_size
-from stackgan.latents import Noise
+from stackgan.latents import EMPHASIS, Noise
 from stackgan.pipeline import Inputs, Pipeline
 from train.metrics import Score, mean_score, missing
 from train.texts import Texts
@@ -25,16 +25,22 @@ STEP_RATIO = "interpolation_step_ratio"
 Drawn = dict[str, Tensor]  # "pictures" and, of two stages, "stage1": (N, 3, S, S) in [−1, 1]
 
 
-def draw(pipeline: Pipeline, embeddings: Tensor, noise: Noise) -> Drawn:
+def draw(pipeline: Pipeline, embeddings: Tensor, noise: Noise, emphasis: float = EMPHASIS) -> Drawn:
     """Both stages' pictures of N embeddings (N, E), as they leave the generators."""
-    inputs = Inputs(embeddings, noise, captions=[], settings=[])
+    inputs = Inputs(embeddings, noise, captions=[], settings=[], emphasis=emphasis)
     sketches = pipeline.sketch(inputs)
     if pipeline.config.stages == 1:
         return {"pictures": sketches}
     return {"pictures": pipeline.refine(sketches, inputs), "stage1": sketches}
 
 
-def draw_best(pipeline: Pipeline, embeddings: Tensor, seeds: list[int], best_of: int = 1) -> Drawn:
+def draw_best(
+    pipeline: Pipeline,
+    embeddings: Tensor,
+    seeds: list[int],
+    best_of: int = 1,
+    emphasis: float = EMPHASIS,
+) -> Drawn:
     """`draw` with ε = 0, each of N pictures the best of `best_of` seeds of its own, N · best_of in all.
 
     Which is best, `Pipeline.score` says. Raises ValueError where the checkpoint cannot.
@@ -42,7 +48,7 @@ def draw_best(pipeline: Pipeline, embeddings: Tensor, seeds: list[int], best_of:
     best, highest = {}, None
     for candidate in range(best_of):
         noise = Noise(latents.noise(seeds[candidate::best_of], pipeline.config.noise_dim))
-        drawn = draw(pipeline, embeddings, noise)
+        drawn = draw(pipeline, embeddings, noise, emphasis)
         if best_of == 1:
             return drawn
         inputs = Inputs(embeddings, noise, captions=[], settings=[])
@@ -82,7 +88,11 @@ def step_ratio(features: Tensor) -> float:
 
 
 def diversity(
-    pipeline: Pipeline, texts: Texts, network: FeatureNetwork, seed: int = 0
+    pipeline: Pipeline,
+    texts: Texts,
+    network: FeatureNetwork,
+    seed: int = 0,
+    emphasis: float = EMPHASIS,
 ) -> dict[str, dict[str, Score]]:
     """Spread among eight pictures of each of eight captions → measure → column → score.
 
@@ -103,7 +113,7 @@ def diversity(
     for name, noise in (("over_z", over_z), ("over_epsilon", over_epsilon)):
         values = _measured(
             [texts.embeddings[i].expand(SEEDS, -1) for i in range(min(CAPTIONS, texts.distinct))],
-            lambda embeddings, noise=noise: draw(pipeline, embeddings, noise()),
+            lambda embeddings, noise=noise: draw(pipeline, embeddings, noise(), emphasis),
             {
                 f"diversity_{name}": lambda images: pairwise_distance(network(images)),
                 f"diversity_{name}_pixels": deviation,
@@ -115,7 +125,11 @@ def diversity(
 
 
 def smoothness(
-    pipeline: Pipeline, texts: Texts, network: FeatureNetwork, seed: int = 0
+    pipeline: Pipeline,
+    texts: Texts,
+    network: FeatureNetwork,
+    seed: int = 0,
+    emphasis: float = EMPHASIS,
 ) -> dict[str, dict[str, Score]]:
     """Largest over mean step from one sentence to another, z fixed (Fig. 8). Samples are ways."""
     if texts.distinct < 2:
@@ -128,7 +142,7 @@ def smoothness(
     ]
     return _measured(
         ways,
-        lambda embeddings: draw(pipeline, embeddings, Noise(z)),
+        lambda embeddings: draw(pipeline, embeddings, Noise(z), emphasis),
         {STEP_RATIO: lambda images: step_ratio(network(images))},
         "interpolation",
     )

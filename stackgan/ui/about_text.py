@@ -98,7 +98,8 @@ checkpoint's card tells how it was trained.
 REST = """
 ### The tabs
 
-**Generate**: truncation scales z, and towards 0 pictures become more typical and more alike; *Best of*
+**Generate**: truncation scales z, and towards 0 pictures become more typical and more alike; emphasis
+lengthens what sets a sentence apart from the average caption, so that its words count more; *Best of*
 draws several and keeps the one that looks most like a photograph and fits the sentence: four, unless
 the noise is held. **Words** holds z while a word changes,
 which shows what the word does. **Interpolate** walks in a line from one sentence's embedding to

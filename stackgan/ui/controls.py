@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import gradio as gr
 
-from stackgan.latents import MAX_TRUNCATION
+from stackgan.latents import EMPHASIS, MAX_EMPHASIS, MAX_TRUNCATION
 from stackgan.ui import checks, examples
 from stackgan.ui.events import AT_ONCE, LAST_COUNTS
 
@@ -76,9 +77,30 @@ def truncation_slider(elem_id: str, visible: bool = True) -> gr.Slider:
     )
 
 
-def truncation_and_epsilon(prefix: str) -> tuple[gr.Slider, gr.Checkbox, gr.Number]:
-    """The settings that most visitors leave alone, folded away: (truncation, mean, epsilon_seed)."""
-    with gr.Accordion("Truncation and ε", open=False):
+def emphasis_slider(elem_id: str) -> gr.Slider:
+    return gr.Slider(
+        0,
+        MAX_EMPHASIS,
+        EMPHASIS,
+        step=0.05,
+        label="Emphasis",
+        info="How much the words count: 0 not at all, 1 as they are, above it more.",
+        elem_id=elem_id,
+    )
+
+
+class FineControls(NamedTuple):
+    """The settings that most visitors leave alone, folded away."""
+
+    truncation: gr.Slider
+    emphasis: gr.Slider
+    mean: gr.Checkbox  # ε = 0
+    epsilon_seed: gr.Number
+
+
+def fine_controls(prefix: str) -> FineControls:
+    with gr.Accordion("Emphasis, truncation and ε", open=False):
+        emphasis = emphasis_slider(f"{prefix}-emphasis")
         truncation = truncation_slider(f"{prefix}-truncation")
         mean = gr.Checkbox(
             True,
@@ -91,7 +113,7 @@ def truncation_and_epsilon(prefix: str) -> tuple[gr.Slider, gr.Checkbox, gr.Numb
         )
     # A seed that the visitor chose is meant to be used.
     epsilon_seed.input(None, None, mean, js="() => false")
-    return truncation, mean, epsilon_seed
+    return FineControls(truncation, emphasis, mean, epsilon_seed)
 
 
 def chosen_epsilon(mean: object, epsilon_seed: object) -> int | None:
@@ -189,5 +211,6 @@ def used(settings: dict) -> list[str]:
         f"seed {settings['seed']}",
         "ε = 0" if epsilon is None else f"ε seed {epsilon}",
         f"truncation {settings['truncation']:g}",
+        f"emphasis {settings['emphasis']:g}",
         html.escape(settings["checkpoint"]),
     ]

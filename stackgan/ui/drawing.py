@@ -29,6 +29,7 @@ class Request:
     seeds: list[int]
     epsilon_seeds: list[int] | None  # as many, or None for ε = 0
     truncation: float
+    emphasis: float
     wanted: int  # where fewer than the seeds: those of the highest scores, best first
     score: float | None = None  # of the one seed, where it has won a ranking
 
@@ -151,6 +152,7 @@ def _prepared(pipeline: Pipeline, request: Request) -> list[Inputs]:
                 request.seeds[rows],
                 epsilon_seeds=epsilon_seeds,
                 truncation=request.truncation,
+                emphasis=request.emphasis,
             )
         )
     if request.score is not None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import gradio as gr
 
-from stackgan.latents import MAX_TRUNCATION, seeds_from
+from stackgan.latents import EMPHASIS, MAX_EMPHASIS, MAX_TRUNCATION, seeds_from
 from stackgan.ranking import BEST_OF, MAX_BEST_OF
 from stackgan.ui import checks, drawing, examples
 from stackgan.ui.controls import (
@@ -50,6 +50,7 @@ class Generate(Tab):
         epsilon_seed,
         checkpoint,
         best_of=1,
+        emphasis=EMPHASIS,
     ) -> Iterator[Shown]:
         """One press of Generate: yields when Stage-I is there and with each batch of Stage-II.
 
@@ -68,6 +69,7 @@ class Generate(Tab):
             "epsilon_seed": epsilon_seed,
             "checkpoint": checkpoint,
             "best_of": best_of,
+            "emphasis": emphasis,
         }
         before = None
         with checks.errors_in_words():
@@ -80,25 +82,47 @@ class Generate(Tab):
                 chosen_epsilon(mean, epsilon_seed),
                 checkpoint,
                 values["best_of"],
+                emphasis,
             ):
                 yield shown(self.name, values, drawn, before, settles=not hold)
                 before = drawn
 
     def resample_z(
-        self, caption, seed, hold, samples, truncation, mean, epsilon_seed, checkpoint, best_of=1
+        self,
+        caption,
+        seed,
+        hold,
+        samples,
+        truncation,
+        mean,
+        epsilon_seed,
+        checkpoint,
+        best_of=1,
+        emphasis=EMPHASIS,
     ) -> Iterator[Shown]:
         """The same caption and ε with a fresh z; parameters and yields are those of `draw`."""
-        yield from self.draw(
-            caption, seed, False, samples, truncation, mean, epsilon_seed, checkpoint, best_of
-        )
+        own = samples, truncation, mean, epsilon_seed, checkpoint, best_of, emphasis
+        yield from self.draw(caption, seed, False, *own)
 
     def resample_epsilon(
-        self, caption, seed, hold, samples, truncation, mean, epsilon_seed, checkpoint, best_of=1
+        self,
+        caption,
+        seed,
+        hold,
+        samples,
+        truncation,
+        mean,
+        epsilon_seed,
+        checkpoint,
+        best_of=1,
+        emphasis=EMPHASIS,
     ) -> Iterator[Shown]:
         """The same caption and z with a fresh ε; parameters and yields are those of `draw`."""
         fresh = checks.fresh_seed()
-        # One of another z would be no answer.
-        yield from self.draw(caption, seed, True, samples, truncation, False, fresh, checkpoint, 1)
+        # The best of several would be one of another z, and no answer.
+        yield from self.draw(
+            caption, seed, True, samples, truncation, False, fresh, checkpoint, 1, emphasis
+        )
 
     def pick(self, drawn: Drawing | None, event: gr.SelectData) -> Held:
         """A click on a picture of the grid: it is shown large and its noise is held.
@@ -117,7 +141,10 @@ class Generate(Tab):
     def values(self, settings: dict) -> dict | None:
         """Control values that draw the picture of a PNG again; None for one of another tab."""
         own = {"caption", "seed", "epsilon_seed", "truncation", "checkpoint"}
-        if not own <= settings.keys() <= own | {"score", "stage"} or settings["seed"] is None:
+        if (
+            not own <= settings.keys() <= own | {"emphasis", "score", "stage"}
+            or settings["seed"] is None
+        ):
             return None
         epsilon_seed = settings["epsilon_seed"]
         return {
@@ -130,6 +157,7 @@ class Generate(Tab):
             "epsilon_seed": 0 if epsilon_seed is None else epsilon_seed,
             "checkpoint": settings["checkpoint"],
             "best_of": 1,
+            "emphasis": settings.get("emphasis", 1),
         }
 
     def api(
@@ -141,6 +169,7 @@ class Generate(Tab):
         epsilon_seed: int | None = None,
         checkpoint: str | None = None,
         best_of: int = 1,
+        emphasis: float = EMPHASIS,
     ) -> tuple[list[gr.FileData], list[gr.FileData], list[dict]]:
         """Draw pictures of a caption with StackGAN: 64×64 sketches and 256×256 pictures.
 
@@ -155,6 +184,7 @@ class Generate(Tab):
             best_of: Draw this many for each sample, 1 to 16 and at most 32 in all, and return those
                 that look most like photographs and fit the caption, best first. Needs a checkpoint
                 with a scorer.
+            emphasis: How much the words count, 0 (not at all) to 2; 1 reads them as they are.
 
         Returns:
             Stage-I sketches, PNG files with their settings inside.
@@ -164,7 +194,7 @@ class Generate(Tab):
         with checks.errors_in_words():
             seed = checks.fresh_seed() if seed is None else seed
             *_, last = self._drawings(
-                caption, seed, samples, truncation, epsilon_seed, checkpoint, best_of
+                caption, seed, samples, truncation, epsilon_seed, checkpoint, best_of, emphasis
             )
         files = ([served(p) for p in paths] for paths in (last.sketches, last.pictures))
         return *files, last.settings
@@ -177,7 +207,7 @@ class Generate(Tab):
         return min(best_of, MAX_DRAWN // samples) if ranks else 1
 
     def _drawings(
-        self, caption, seed, samples, truncation, epsilon_seed, checkpoint, best_of
+        self, caption, seed, samples, truncation, epsilon_seed, checkpoint, best_of, emphasis
     ) -> Iterator[Drawing]:
         """What is asked for, checked, then drawn."""
         samples = checks.whole(samples, "the number of samples", 1, MAX_SAMPLES)
@@ -189,6 +219,7 @@ class Generate(Tab):
                 f"{MAX_DRAWN} are the limit: choose fewer of either"
             )
         truncation = checks.number(truncation, "truncation", 0, MAX_TRUNCATION)
+        emphasis = checks.number(emphasis, "emphasis", 0, MAX_EMPHASIS)
         seeds = seeds_from(checks.seed(seed), count)
         epsilon_seeds = None
         if epsilon_seed is not None:
@@ -196,7 +227,7 @@ class Generate(Tab):
             if samples == 1:  # candidates differ in z alone
                 epsilon_seeds = epsilon_seeds[:1] * count
         pipeline = self.checkpoints.pipeline(checkpoint)
-        request = drawing.Request(caption, seeds, epsilon_seeds, truncation, samples)
+        request = drawing.Request(caption, seeds, epsilon_seeds, truncation, emphasis, samples)
         yield from drawing.draw(pipeline, request)
 
     def build(self, chooser: gr.Dropdown) -> None:
@@ -212,6 +243,7 @@ class Generate(Tab):
             "epsilon_seed": layout.epsilon_seed,
             "checkpoint": chooser,
             "best_of": layout.best_of,
+            "emphasis": layout.emphasis,
         }
         self.record = layout.record
         self.pictures = [layout.drawn]

@@ -11,10 +11,10 @@ from stackgan.text import MAX_CAPTION_CHARACTERS
 from stackgan.ui import examples
 from stackgan.ui.controls import (
     examples_box,
+    fine_controls,
     report_html,
     seed_and_dice,
     stage_image,
-    truncation_and_epsilon,
 )
 from stackgan.ui.generate_report import WAITING
 from stackgan.ui.tab import record_component
@@ -51,6 +51,7 @@ class Layout:
     resample_z: gr.Button
     resample_epsilon: gr.Button
     truncation: gr.Slider
+    emphasis: gr.Slider
     mean: gr.Checkbox
     epsilon_seed: gr.Number
     examples: gr.Dataset
@@ -154,5 +155,5 @@ def _controls() -> dict:
         parts["resample_epsilon"] = gr.Button(
             "Resample ε", min_width=110, elem_id="resample-epsilon"
         )
-    parts["truncation"], parts["mean"], parts["epsilon_seed"] = truncation_and_epsilon("generate")
+    parts |= fine_controls("generate")._asdict()
     return parts

@@ -61,6 +61,7 @@ def _used(drawing: Drawing, held: int | None) -> list[str]:
     return [
         *noise,
         f"truncation {first['truncation']:g}",
+        f"emphasis {first['emphasis']:g}",
         html.escape(first["checkpoint"]),
         *drawing.times,
     ]

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import gradio as gr
 
+from stackgan.latents import EMPHASIS
 from stackgan.messages import echoed
 from stackgan.paths import MAX_SENTENCES
 from stackgan.ui import checks, examples, scrubber
@@ -45,6 +46,7 @@ class Interpolate(Tab):
         truncation,
         position,
         checkpoint,
+        emphasis=EMPHASIS,
         progress=gr.Progress(),  # noqa: B008 - how Gradio hands it over
     ) -> Iterator[Shown]:
         """One press: yields with all sketches, with all pictures, and with the film strip.
@@ -72,6 +74,7 @@ class Interpolate(Tab):
                 end_seed if noise == "travelling" else None,
                 spherical,
                 truncation,
+                emphasis,
             )
             pipeline = self.checkpoints.pipeline(checkpoint)
             values = {
@@ -85,6 +88,7 @@ class Interpolate(Tab):
                 "truncation": truncation,
                 "position": checks.number(position, "the place on the path", 0, 1),
                 "checkpoint": pipeline.name,
+                "emphasis": emphasis,
             }
             new = True
             for travel in travels.draw(pipeline, route, tell):
@@ -131,6 +135,7 @@ class Interpolate(Tab):
             "truncation": settings["truncation"],
             "position": settings.get("position", 0),
             "checkpoint": settings["checkpoint"],
+            "emphasis": settings.get("emphasis", 1),
         }
 
     def build(self, chooser: gr.Dropdown) -> None:
@@ -147,6 +152,7 @@ class Interpolate(Tab):
             "truncation": layout.truncation,
             "position": layout.scrubber.position,
             "checkpoint": chooser,
+            "emphasis": layout.emphasis,
         }
         self.record = layout.record
         self.pictures = [

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import gradio as gr
 
+from stackgan.latents import EMPHASIS
 from stackgan.ui import checks
 from stackgan.ui import travel as travels
 from stackgan.ui.checkpoints import Checkpoints
@@ -35,6 +36,7 @@ class Endpoints:
         more: list[str] | None = None,
         end_seed: int | None = None,
         truncation: float = 1.0,
+        emphasis: float = EMPHASIS,
     ) -> tuple[
         list[gr.FileData], list[gr.FileData], gr.FileData, gr.FileData, gr.FileData, list[dict]
     ]:
@@ -50,6 +52,7 @@ class Endpoints:
             more: Up to three captions to go on through after the second.
             end_seed: z travels along the arc from seed to this one's; null holds it.
             truncation: Scale of z, 0 (typical) to 1.5 (varied).
+            emphasis: How much the words count, 0 (not at all) to 2; 1 reads them as they are.
 
         Returns:
             Stage-I frames, PNG files with their settings inside.
@@ -62,7 +65,7 @@ class Endpoints:
         with checks.errors_in_words():
             captions = [first, second, *_listed(more, "more")]
             travel = self._travel(
-                captions, frames, seed, end_seed, spherical, truncation, checkpoint
+                captions, frames, seed, end_seed, spherical, truncation, checkpoint, emphasis
             )
             stop_if_nobody_waits()  # writing a film takes as long as drawing its frames
             with ThreadPoolExecutor() as pool:  # Pillow writes them without Python's lock
@@ -84,6 +87,7 @@ class Endpoints:
         spherical: bool = False,
         truncation: float = 1.0,
         checkpoint: str | None = None,
+        emphasis: float = EMPHASIS,
     ) -> gr.FileData:
         """Make a film of the way through two to five captions with StackGAN.
 
@@ -99,6 +103,7 @@ class Endpoints:
             spherical: Along the arc between the embeddings instead of the straight line.
             truncation: Scale of z, 0 (typical) to 1.5 (varied).
             checkpoint: Name of the checkpoint; the default one when null.
+            emphasis: How much the words count, 0 (not at all) to 2; 1 reads them as they are.
 
         Returns:
             The film.
@@ -107,15 +112,17 @@ class Endpoints:
             captions = _listed(captions, "captions")
             travels.checked_film(format, stage, back, seconds)  # before anything is drawn
             travel = self._travel(
-                captions, frames, seed, end_seed, spherical, truncation, checkpoint
+                captions, frames, seed, end_seed, spherical, truncation, checkpoint, emphasis
             )
             stop_if_nobody_waits()
             return served(travels.film(travel, format, stage, back, seconds))
 
     def _travel(
-        self, captions, frames, seed, end_seed, spherical, truncation, checkpoint
+        self, captions, frames, seed, end_seed, spherical, truncation, checkpoint, emphasis
     ) -> Travel:
-        route = travels.checked_route(captions, frames, seed, end_seed, spherical, truncation)
+        route = travels.checked_route(
+            captions, frames, seed, end_seed, spherical, truncation, emphasis
+        )
         *_, travel = travels.draw(self.checkpoints.pipeline(checkpoint), route)
         return travel
 

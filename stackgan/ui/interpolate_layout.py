@@ -8,7 +8,7 @@ import gradio as gr
 
 from stackgan.paths import MAX_SENTENCES
 from stackgan.ui import scrubber
-from stackgan.ui.controls import examples_box, report_html, truncation_slider
+from stackgan.ui.controls import emphasis_slider, examples_box, report_html, truncation_slider
 from stackgan.ui.examples import on_lines
 from stackgan.ui.tab import record_component
 from stackgan.ui.travel import FILM_FRAMES, MAX_SECONDS, film_endings
@@ -39,6 +39,7 @@ class Layout:
     end_seed: gr.Number
     spherical: gr.Radio
     truncation: gr.Slider
+    emphasis: gr.Slider
     save_strip: gr.DownloadButton
     film_ending: gr.Radio
     film_stage: gr.Radio
@@ -122,6 +123,7 @@ def lay_out(offered: list[tuple[str, ...]]) -> Layout:
                     label="Way between the sentence embeddings",
                     elem_id="way",
                 )
+                emphasis = emphasis_slider("path-emphasis")
             with gr.Accordion("Download", open=False, elem_id="films"):
                 film_ending = gr.Radio(
                     [(end.upper().replace("WEBP", "WebP"), end) for end in film_endings()],
@@ -164,6 +166,7 @@ def lay_out(offered: list[tuple[str, ...]]) -> Layout:
         end_seed=end_seed,
         spherical=spherical,
         truncation=truncation,
+        emphasis=emphasis,
         save_strip=save_strip,
         film_ending=film_ending,
         film_stage=film_stage,

@@ -79,6 +79,7 @@ def _report(travel: Travel) -> str:
     used = [
         f"{len(travel.settings)} frames",
         *noise,
+        f"emphasis {first['emphasis']:g}",
         "arc" if first["spherical"] else "straight line",
         html.escape(first["checkpoint"]),
     ]

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from stackgan.images import to_pictures, with_settings
+from stackgan.latents import EMPHASIS
 from stackgan.pipeline import Inputs
 from stackgan.ui import checks, examples, places
 from stackgan.ui.controls import ROLL, chosen_epsilon, exchange_examples, used
@@ -63,6 +64,7 @@ class Noise(Tab):
         "mean",
         "epsilon_seed",
         "checkpoint",
+        "emphasis",
     )
 
     def draw(self, *controls) -> Iterator[Shown]:
@@ -133,6 +135,7 @@ class Noise(Tab):
         truncation: float = 1.0,
         epsilon_seed: int | None = None,
         checkpoint: str | None = None,
+        emphasis: float = EMPHASIS,
     ) -> tuple[gr.FileData, gr.FileData | None, dict]:
         """Draw a caption at a place beside a seed's noise z with StackGAN, |z| being kept.
 
@@ -147,6 +150,7 @@ class Noise(Tab):
             truncation: Scale of z, 0 (typical) to 1.5 (varied).
             epsilon_seed: Seed of ε in Conditioning Augmentation; null holds ε at 0.
             checkpoint: Name of the checkpoint; the default one when null.
+            emphasis: How much the words count, 0 (not at all) to 2; 1 reads them as they are.
 
         Returns:
             Stage-I sketch, a PNG file with its settings inside.
@@ -162,6 +166,7 @@ class Noise(Tab):
                 places.step(directions, x, y, radius),
                 truncation,
                 epsilon_seed,
+                emphasis,
             )
             inputs, folder = place.inputs(), new_folder()
             sketch = place.pipeline.sketch(inputs)
@@ -184,6 +189,7 @@ class Noise(Tab):
         mean,
         epsilon_seed,
         checkpoint,
+        emphasis,
     ) -> Place:
         return Place(
             self.checkpoints.pipeline(checkpoint),
@@ -193,6 +199,7 @@ class Noise(Tab):
             places.step(directions, x, y, radius),
             truncation,
             chosen_epsilon(mean, epsilon_seed),
+            emphasis,
         )
 
     def _views(self, controls: tuple, with_map: bool) -> Iterator[Shown]:
@@ -252,6 +259,7 @@ class Noise(Tab):
             "mean": epsilon_seed is None,
             "epsilon_seed": epsilon_seed or 0,
             "checkpoint": settings["checkpoint"],
+            "emphasis": settings.get("emphasis", 1),
         }
 
     def build(self, chooser: gr.Dropdown) -> None:
@@ -304,7 +312,10 @@ class Noise(Tab):
             "show_progress": "minimal",
         }
         # Gradio's sliders also tell of a release where somebody only passes through their boxes.
-        gr.on([s.release for s in (*sliders, layout.radius, layout.truncation)], **arriving)
+        gr.on(
+            [s.release for s in (*sliders, layout.radius, layout.truncation, layout.emphasis)],
+            **arriving,
+        )
         layout.map.select(_place_on_map, None, sliders, **AT_ONCE).then(**arriving)
         self.draw_after(
             layout.epsilons.select(

@@ -8,10 +8,10 @@ import gradio as gr
 
 from stackgan.text import MAX_CAPTION_CHARACTERS
 from stackgan.ui.controls import (
+    fine_controls,
     report_html,
     seed_and_dice,
     stage_image,
-    truncation_and_epsilon,
 )
 from stackgan.ui.places import MAX_RADIUS, UNLOCKED
 from stackgan.ui.tab import record_component
@@ -46,6 +46,7 @@ class Layout:
     directions: gr.Number
     directions_dice: gr.Button
     truncation: gr.Slider
+    emphasis: gr.Slider
     mean: gr.Checkbox
     epsilon_seed: gr.Number
     epsilons: gr.Gallery
@@ -130,9 +131,7 @@ def _around() -> dict:
     parts["directions"], parts["directions_dice"] = seed_and_dice(
         "Seed of the directions", "directions"
     )
-    parts |= zip(
-        ("truncation", "mean", "epsilon_seed"), truncation_and_epsilon("noise"), strict=True
-    )
+    parts |= fine_controls("noise")._asdict()
     return parts
 
 

@@ -14,7 +14,7 @@ from dataclasses import astuple, dataclass, replace
 import torch
 
 from stackgan import latents
-from stackgan.latents import MAX_TRUNCATION, Step
+from stackgan.latents import EMPHASIS, MAX_EMPHASIS, MAX_TRUNCATION, Step
 from stackgan.pipeline import Inputs, Pipeline
 from stackgan.ui import checks
 
@@ -35,11 +35,13 @@ class Place:
     step: Step
     truncation: float = 1.0
     epsilon_seed: int | None = None  # None is ε = 0
+    emphasis: float = EMPHASIS
 
     def __post_init__(self) -> None:
         """Raises ValueError in words for what is out of range."""
         checks.seed(self.seed)
         checks.number(self.truncation, "truncation", 0, MAX_TRUNCATION)
+        checks.number(self.emphasis, "emphasis", 0, MAX_EMPHASIS)
         if self.epsilon_seed is not None:
             checks.seed(self.epsilon_seed, "the ε seed")
         if len(self.locked) > MAX_LOCKED:
@@ -69,6 +71,7 @@ class Place:
             [self.seed] * len(steps),
             epsilon_seeds=epsilon_seeds,
             truncation=self.truncation,
+            emphasis=self.emphasis,
         )
         centre = latents.walk(inputs.noise.z[0].double(), self.locked)
         z = torch.stack([latents.walk(centre, [step]) for step in steps])

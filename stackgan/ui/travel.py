@@ -17,7 +17,7 @@ from stackgan.images import (
     save_png,
     stages_grid,
 )
-from stackgan.latents import MAX_TRUNCATION
+from stackgan.latents import EMPHASIS, MAX_EMPHASIS, MAX_TRUNCATION
 from stackgan.messages import echoed
 from stackgan.paths import MAX_SENTENCES
 from stackgan.pipeline import Inputs, Pipeline
@@ -41,6 +41,7 @@ class Route:
     seed: int | list[int] | None
     spherical: bool
     truncation: float
+    emphasis: float = EMPHASIS
 
     def inputs(self, pipeline: Pipeline, at: list[float] | None = None) -> Inputs:
         """Inputs of its frames, or of those at some positions. Raises ValueError in words."""
@@ -50,13 +51,16 @@ class Route:
             seed=self.seed,
             spherical=self.spherical,
             truncation=self.truncation,
+            emphasis=self.emphasis,
             at=at,
         )
         # Any one frame of the path brings the whole of it back.
         return replace(inputs, settings=[{**s, "frames": self.frames} for s in inputs.settings])
 
 
-def checked_route(captions, frames, seed, end_seed, spherical, truncation) -> Route:
+def checked_route(
+    captions, frames, seed, end_seed, spherical, truncation, emphasis=EMPHASIS
+) -> Route:
     """What a client sent, checked. Raises ValueError in words."""
     # Each sentence has a frame of its own; too many sentences are refused as such, later.
     fewest = min(max(2, len(captions)), MAX_SENTENCES) if isinstance(captions, list) else 2
@@ -70,7 +74,8 @@ def checked_route(captions, frames, seed, end_seed, spherical, truncation) -> Ro
     if not isinstance(spherical, bool):
         raise ValueError("spherical is true or false")
     truncation = checks.number(truncation, "truncation", 0, MAX_TRUNCATION)
-    return Route(captions, frames, seed, spherical, truncation)
+    emphasis = checks.number(emphasis, "emphasis", 0, MAX_EMPHASIS)
+    return Route(captions, frames, seed, spherical, truncation, emphasis)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from stackgan.images import grid
-from stackgan.latents import MAX_TRUNCATION
+from stackgan.latents import EMPHASIS, MAX_EMPHASIS, MAX_TRUNCATION
 from stackgan.text import clean_caption
 from stackgan.ui import checks, examples
 from stackgan.ui.controls import (
@@ -45,7 +45,15 @@ class Words(Tab):
     name = "Words"
 
     def draw(
-        self, captions, seed, hold, truncation, mean, epsilon_seed, checkpoint
+        self,
+        captions,
+        seed,
+        hold,
+        truncation,
+        mean,
+        epsilon_seed,
+        checkpoint,
+        emphasis=EMPHASIS,
     ) -> Iterator[tuple]:
         """One press of Compare: yields when Stage-I is there and again when Stage-II is.
 
@@ -58,7 +66,7 @@ class Words(Tab):
             chosen = chosen_epsilon(mean, epsilon_seed)
             lines = caption_lines(captions)
             seed_shown = seed
-            for comparison in self._stages(lines, seed, truncation, chosen, checkpoint):
+            for comparison in self._stages(lines, seed, truncation, chosen, checkpoint, emphasis):
                 record = gr.skip()
                 if comparison.mosaic is not None:
                     values = {
@@ -69,6 +77,7 @@ class Words(Tab):
                         "mean": mean,
                         "epsilon_seed": epsilon_seed,
                         "checkpoint": comparison.settings[0]["checkpoint"],
+                        "emphasis": emphasis,
                     }
                     record = result_record(self.name, _title(lines), values, comparison.mosaic)
                 save, report, cells = _download(comparison), _report(comparison), _cells(comparison)
@@ -82,6 +91,7 @@ class Words(Tab):
         truncation: float = 1.0,
         epsilon_seed: int | None = None,
         checkpoint: str | None = None,
+        emphasis: float = EMPHASIS,
     ) -> tuple[list[gr.FileData], list[gr.FileData], list[dict]]:
         """Draw several captions from the same noise with StackGAN, to see what a word does.
 
@@ -92,6 +102,7 @@ class Words(Tab):
             truncation: Scale of z, 0 (typical) to 1.5 (varied).
             epsilon_seed: Seed of ε in Conditioning Augmentation; null holds ε at 0.
             checkpoint: Name of the checkpoint; the default one when null.
+            emphasis: How much the words count, 0 (not at all) to 2; 1 reads them as they are.
 
         Returns:
             Stage-I sketches, one a caption, PNG files with their settings inside.
@@ -101,18 +112,23 @@ class Words(Tab):
         with checks.errors_in_words():
             seed = checks.fresh_seed() if seed is None else seed
             *_, last = self._stages(
-                caption_lines(captions), seed, truncation, epsilon_seed, checkpoint
+                caption_lines(captions), seed, truncation, epsilon_seed, checkpoint, emphasis
             )
         files = ([served(p) for p in paths] for paths in (last.sketches, last.pictures))
         return *files, last.settings
 
-    def _stages(self, captions, seed, truncation, epsilon_seed, checkpoint) -> Iterator[Comparison]:
+    def _stages(
+        self, captions, seed, truncation, epsilon_seed, checkpoint, emphasis
+    ) -> Iterator[Comparison]:
         seed = checks.seed(seed)
         truncation = checks.number(truncation, "truncation", 0, MAX_TRUNCATION)
+        emphasis = checks.number(emphasis, "emphasis", 0, MAX_EMPHASIS)
         if epsilon_seed is not None:
             epsilon_seed = checks.seed(epsilon_seed, "the ε seed")
         pipeline = self.checkpoints.pipeline(checkpoint)
-        inputs = pipeline.prepare(captions, seed, epsilon_seeds=epsilon_seed, truncation=truncation)
+        inputs = pipeline.prepare(
+            captions, seed, epsilon_seeds=epsilon_seed, truncation=truncation, emphasis=emphasis
+        )
         settings = [{**record, "words": inputs.captions} for record in inputs.settings]
         folder = new_folder()
 
@@ -145,6 +161,7 @@ class Words(Tab):
             "mean": epsilon_seed is None,
             "epsilon_seed": epsilon_seed or 0,
             "checkpoint": settings["checkpoint"],
+            "emphasis": settings.get("emphasis", 1),
         }
 
     def build(self, chooser: gr.Dropdown) -> None:
@@ -159,6 +176,7 @@ class Words(Tab):
             "mean": layout.mean,
             "epsilon_seed": layout.epsilon_seed,
             "checkpoint": chooser,
+            "emphasis": layout.emphasis,
         }
         pictures = [cell.picture for cell in layout.cells]
         self.pictures = [*(cell.sketch for cell in layout.cells), *pictures]

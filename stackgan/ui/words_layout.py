@@ -10,10 +10,10 @@ import gradio as gr
 from stackgan.ui import examples
 from stackgan.ui.controls import (
     examples_box,
+    fine_controls,
     report_html,
     seed_and_dice,
     stage_image,
-    truncation_and_epsilon,
 )
 from stackgan.ui.tab import record_component
 
@@ -39,6 +39,7 @@ class Layout:
     seed_dice: gr.Button
     hold: gr.Checkbox
     truncation: gr.Slider
+    emphasis: gr.Slider
     mean: gr.Checkbox
     epsilon_seed: gr.Number
     report: gr.HTML
@@ -86,9 +87,7 @@ def _noise() -> dict:
         info="The same seed at every press, so that only the words change.",
         elem_id="words-hold",
     )
-    parts |= zip(
-        ("truncation", "mean", "epsilon_seed"), truncation_and_epsilon("words"), strict=True
-    )
+    parts |= fine_controls("words")._asdict()
     return parts
 
 

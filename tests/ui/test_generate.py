@@ -63,6 +63,7 @@ def pressed(tab, handler="draw", **settings):
         "mean": True,
         "epsilon_seed": 0,
         "checkpoint": None,
+        "emphasis": 1.5,
         "best_of": 1,
     } | settings
     return getattr(tab, handler)(**values)
@@ -132,6 +133,7 @@ def test_pictures_are_pngs_that_carry_their_settings_and_a_text(generate):
                 "epsilon_seed": 3 + i,
                 "truncation": 0.5,
                 "checkpoint": "flowers",
+                "emphasis": 1.5,
                 "stage": stage,
             }
     assert [item["caption"] for item in last.grid.value] == ["seed 7", "seed 8"]
@@ -310,7 +312,8 @@ def test_a_png_draws_its_picture_again(generate):
 
 def test_a_png_of_another_tab_is_not_taken():
     own = {"caption": "a", "seed": 1, "epsilon_seed": None, "truncation": 1, "checkpoint": "f"}
-    assert Generate(None).values(own) is not None
+    # Drawn when pictures had no emphasis yet: then captions were read as they are.
+    assert Generate(None).values(own)["emphasis"] == 1
     assert Generate(None).values({**own, "radius": 2}) is None
     assert Generate(None).values({"captions": ["a", "b"], "seed": None}) is None
 
@@ -401,6 +404,7 @@ def test_captions_are_escaped_where_they_are_shown_as_html(generate):
         ({"best_of": MAX_BEST_OF + 1}, "best of is a whole number from 1 to 16"),
         ({"best_of": None}, "best of is a whole number"),
         ({"truncation": math.inf}, "Truncation is a number from 0 to 1.5"),
+        ({"emphasis": 2.5}, "Emphasis is a number from 0 to 2"),
         ({"truncation": "a" * 1000}, "Truncation is a number"),
         ({"mean": False, "epsilon_seed": None}, "ε seed must not be empty"),
         ({"mean": False, "epsilon_seed": 2**40}, "ε seed is a whole number"),

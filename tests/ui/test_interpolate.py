@@ -29,6 +29,7 @@ SETTINGS = {
     "truncation": 1.0,
     "position": 0,
     "checkpoint": None,
+    "emphasis": 1.5,
 }
 THREE = {"third": "a yellow flower", "sentences": 3}
 
@@ -87,6 +88,7 @@ def test_frames_and_strip_carry_their_settings(interpolate):
         "epsilon_seed": None,
         "truncation": 0.5,
         "checkpoint": "flowers",
+        "emphasis": 1.5,
     }
     frame = last.picture_frames[1][0]
     assert read_settings(frame) == {**common, "position": 0.5, "stage": 2}
@@ -288,6 +290,7 @@ def test_the_endpoint_that_makes_a_film(checkpoints):
         ({"noise": "travelling", "end_seed": None}, "seed at the end must not be empty"),
         ({"noise": "travelling", "end_seed": -3}, "seed at the end is a whole number"),
         ({"truncation": 7}, "truncation is a number"),
+        ({"emphasis": 2.5}, "emphasis is a number from 0 to 2"),
         ({"spherical": "very"}, "spherical is true or false"),
         ({"position": 1.5}, "place on the path"),
     ],

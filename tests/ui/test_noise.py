@@ -37,6 +37,7 @@ def controls(**changes):
         "mean": True,
         "epsilon_seed": 0,
         "checkpoint": None,
+        "emphasis": 1.5,
     }
     assert not changes.keys() - values.keys()
     return list((values | changes).values())
@@ -57,7 +58,7 @@ def test_sketch_and_map_then_picture_then_the_row_of_epsilon(tab):
 
 def test_the_centre_of_the_map_is_the_picture_of_the_seed(tab, checkpoints):
     *_, last = tab.draw(*controls(truncation=0.5, mean=False, epsilon_seed=2))
-    _, pictures, _ = Generate(checkpoints).api(CAPTION, 7, 1, 0.5, 2)
+    _, pictures, _ = Generate(checkpoints).api(CAPTION, 7, 1, 0.5, 2, emphasis=1.5)
     assert pixels(last[PICTURE]) == pixels(pictures[0]["path"])
 
 
@@ -174,7 +175,7 @@ def test_the_endpoint_draws_what_the_page_draws(tab):
     locked, *_ = tab.lock(*controls(x=0.5))
     *_, last = tab.draw(*controls(locked=locked, y=1))
     sketch, picture, settings = tab.api(
-        CAPTION, seed=7, directions=3, y=1, radius=45, locked=[[3, 0.5, 0, 45]]
+        CAPTION, 7, 3, y=1, radius=45, locked=[[3, 0.5, 0, 45]], emphasis=1.5
     )
     assert pixels(picture["path"]) == pixels(last[PICTURE])
     assert pixels(sketch["path"]) == pixels(last[SKETCH])
@@ -197,6 +198,7 @@ def test_the_endpoint_draws_what_the_page_draws(tab):
         ({"locked": "[[0, 5, 0, 45]]"}, "x is a number from -1 to 1"),
         ({"locked": str([[0, 0.5, 0, 45]] * 17)}, "16 locked steps are the limit"),
         ({"truncation": 2}, "truncation is a number"),
+        ({"emphasis": 2.5}, "emphasis is a number from 0 to 2"),
         ({"mean": False, "epsilon_seed": None}, "ε seed must not be empty"),
         ({"checkpoint": "/etc"}, "no checkpoint '/etc' here"),
     ],

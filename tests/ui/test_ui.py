@@ -212,7 +212,7 @@ def test_the_api_is_a_documented_endpoint_for_each_tab(checkpoints):
         names = [p["parameter_name"] for p in info["/generate"]["parameters"]]
         assert names == [
             *("caption", "seed", "samples", "truncation", "epsilon_seed", "checkpoint"),
-            "best_of",
+            *("best_of", "emphasis"),
         ]
         assert "Draw pictures of a caption" in info["/generate"]["description"]
 

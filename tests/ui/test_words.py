@@ -31,6 +31,7 @@ def press(checkpoints):
             "mean": True,
             "epsilon_seed": 0,
             "checkpoint": None,
+            "emphasis": 1.5,
         } | settings
         return list((tab or Words(checkpoints)).draw(**values))
 
@@ -60,7 +61,7 @@ def test_sketches_of_all_captions_come_before_their_pictures(press):
 def test_each_picture_is_the_one_that_generate_draws_of_its_caption_and_seed(press, checkpoints):
     *_, last = press(captions="a yellow flower", mean=False, epsilon_seed=3, truncation=0.5)
     [path] = [cell[2] for cell in cells(last) if cell[2]]
-    _, pictures, _ = Generate(checkpoints).api("a yellow flower", 7, 1, 0.5, 3)
+    _, pictures, _ = Generate(checkpoints).api("a yellow flower", 7, 1, 0.5, 3, emphasis=1.5)
     assert pixels(path) == pixels(pictures[0]["path"])
 
 
@@ -141,6 +142,7 @@ def test_examples_compare_several_captions(subject):
         ({"captions": "flower " * 200}, "500 are the limit"),
         ({"seed": None}, "seed is a whole number"),
         ({"truncation": 2}, "truncation is a number"),
+        ({"emphasis": 2.5}, "emphasis is a number from 0 to 2"),
         ({"mean": False, "epsilon_seed": None}, "ε seed must not be empty"),
         ({"checkpoint": "/etc"}, "no checkpoint '/etc' here"),
     ],
