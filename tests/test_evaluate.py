@@ -376,10 +376,9 @@ def test_every_picture_is_the_best_of_its_own_seeds(command, tmp_path, monkeypat
 
 
 def test_without_emphasis_the_words_do_not_count(command):
-    # Which photographs are compared is of the captions, so sets of one caption's pictures are left.
     code, found = command("--emphasis", "0")
     assert (code, found["about"]["emphasis"]) == (0, 0)
-    assert found["interpolation_step_ratio"]["value"] == 1.0  # a way that leads nowhere
+    assert found["interpolation_step_ratio"]["value"] == 1.0  # no sentence leads anywhere
     code, found = command()
     assert (code, found["about"]["emphasis"]) == (0, 1)
     assert found["interpolation_step_ratio"]["value"] > 1.0
