@@ -47,12 +47,12 @@ def test_quick_start_in_python_draws(tmp_path, monkeypatch):
 @needs_checkpoint
 def test_quick_start_commands_draw(tmp_path):
     commands = [c for c in SHELL if c.startswith("python -m stackgan ")]
-    assert len(commands) == 4
+    assert len(commands) == 5
     for command in commands:
         run(command, tmp_path)
     assert Image.open(tmp_path / "flower.png").size == (256, 256)
     assert Image.open(tmp_path / "sketch.png").size == (64, 64)
-    for name in ("bird.png", "gull.png"):
+    for name in ("bird.png", "gull.png", "bluer.png"):
         assert Image.open(tmp_path / name).size == (256, 256)
     assert Image.open(tmp_path / "between.gif").n_frames > 24
 
