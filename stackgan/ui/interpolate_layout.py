@@ -102,7 +102,7 @@ def lay_out(offered: list[tuple[str, ...]]) -> Layout:
             )
         with gr.Column(scale=4, min_width=290):
             frames = gr.Slider(2, FILM_FRAMES, 17, step=1, label="Frames", elem_id="frames")
-            with gr.Accordion("Noise and way", open=False):
+            with gr.Accordion("Noise, way and emphasis", open=False):
                 noise = gr.Radio(
                     [(text, value) for value, text in NOISES.items()],
                     value="zero",
