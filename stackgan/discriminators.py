@@ -34,6 +34,9 @@ class FeaturePyramid(Protocol):
     def maps(self, images: Tensor) -> list[Tensor]:
         """(N, 3, H, W) in [−1, 1] → maps at strides 4, 8, 16, 32, (N, channels[i], H/s, W/s)."""
 
+    def pooled(self, deepest: Tensor) -> Tensor:
+        """The last of those maps → what the network makes of the whole picture, (N, D)."""
+
 
 class MatchingDiscriminator(nn.Module):
     """The paper's discriminator, for either stage.
@@ -178,10 +181,18 @@ class FeatureDiscriminator(nn.Module):
 
         `corners`: (N, 2) of `draw_corners`, on the pictures' device; needed where `crops` is true.
         """
-        views = [resized(images, self.view)]
-        if self.crops:
-            views.append(_Windows.apply(images, corners, self.view))
-        return [m for view in views for m in self._pyramid(view)]
+        return self._encode(images, corners)[0]
+
+    def encode_with_summary(
+        self, images: Tensor, corners: Tensor | None = None
+    ) -> tuple[list[Tensor], Tensor]:
+        """`encode`, and what `summarise` gives, in one pass through the frozen network."""
+        features, deepest = self._encode(images, corners)
+        return features, self._frozen_pyramid[0].pooled(deepest)
+
+    def summarise(self, images: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) in [−1, 1] → what the frozen network itself makes of each, (N, D)."""
+        return self._frozen_pyramid[0].pooled(self._maps(resized(images, self.view))[-1])
 
     def score(self, features: list[Tensor], embeddings: Tensor) -> list[Tensor]:
         """The maps of `encode` and standardised embeddings (N, E) → logits, (N,) for each head."""
@@ -202,9 +213,17 @@ class FeatureDiscriminator(nn.Module):
 
         The heads' last maps of the whole picture, averaged over the place.
         """
-        maps = self._pyramid(resized(images, self.view))
+        maps = self._mixed(self._maps(resized(images, self.view)))
         seen = [head.down(m).mean(dim=(2, 3)) for head, m in zip(self.heads, maps, strict=True)]
         return torch.cat(seen, dim=1)
+
+    def _encode(self, images: Tensor, corners: Tensor | None) -> tuple[list[Tensor], Tensor]:
+        """The mixed maps of each view, and the whole picture's deepest map as it was."""
+        whole = self._maps(resized(images, self.view))
+        features = self._mixed(whole)
+        if self.crops:
+            features += self._mixed(self._maps(_Windows.apply(images, corners, self.view)))
+        return features, whole[-1]
 
     def _score(self, features: list[Tensor], *texts: Tensor) -> list[list[Tensor]]:
         heads = [*self.heads, *self.crop_heads]
@@ -218,8 +237,7 @@ class FeatureDiscriminator(nn.Module):
         maps = self._frozen_pyramid[0].maps(view)
         return [maps[i] for i in self.levels]
 
-    def _pyramid(self, view: Tensor) -> list[Tensor]:
-        maps = self._maps(view)
+    def _mixed(self, maps: list[Tensor]) -> list[Tensor]:
         mixed, above = [], None
         for i in reversed(range(len(maps))):
             x = self.mix_channels[i](maps[i] / self.map_scale[i])

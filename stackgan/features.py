@@ -140,7 +140,11 @@ class EfficientNetLite(nn.Module):
         x = self._enter(images)
         for block in self.blocks:
             x = block(x)
-        return self.head(x).mean(dim=(2, 3))
+        return self.pooled(x)
+
+    def pooled(self, deepest: Tensor) -> Tensor:
+        """The last map of `maps`, (N, C, H, W) → pooled features (N, 1280)."""
+        return self.head(deepest).mean(dim=(2, 3))
 
     def _enter(self, images: Tensor) -> Tensor:
         scale, shift = ENTER

@@ -97,7 +97,7 @@ class Scorer(nn.Module):
         """InfoNCE both ways over a batch of pairs (N, D) and (N, E)."""
         scale = self.log_scale.exp().clamp(max=100)
         logits = scale * self.pictures(features) @ self.texts(embeddings).T  # (N, N)
-        own = torch.arange(len(logits))
+        own = torch.arange(len(logits), device=logits.device)
         return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
     def check_encoder(self, encoder: str, embedding_dim: int, path: str | Path) -> None:

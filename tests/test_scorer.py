@@ -11,7 +11,8 @@ from torch import nn
 from stackgan.ranking import Scorer
 from train import scorer as module
 from train.metrics import ranks_first
-from train.scorer import train_scorer, typical_photographs
+from train.scorer import typical_photographs
+from train.towers import train_scorer
 
 
 def pairs(photos: int, seed: int, captions: int = 3):
@@ -22,6 +23,14 @@ def pairs(photos: int, seed: int, captions: int = 3):
     hidden = torch.randn(photos, 6, generator=draw)
     noise = 0.1 * torch.randn(photos, captions, 16, generator=draw)
     return hidden @ to_features, (hidden @ to_embeddings)[:, None] + noise
+
+
+def learned(fresh: Scorer, features, embeddings, classes, epochs: int):
+    def draw_texts(rows, draw):
+        caption = torch.randint(embeddings.shape[1], (len(rows),), generator=draw)
+        return embeddings[rows, caption]
+
+    return train_scorer(fresh, features, embeddings[:, 0], classes, draw_texts, epochs=epochs)
 
 
 def rate(scorer: Scorer, features, embeddings, among: int = 100) -> float:
@@ -35,9 +44,8 @@ def rate(scorer: Scorer, features, embeddings, among: int = 100) -> float:
 def trained():
     torch.manual_seed(0)
     features, embeddings = pairs(600, seed=1)
-    counts, classes = torch.full((600,), 3), torch.arange(600) % 20
     fresh = Scorer(20, 16, "fake", "fake-encoder")
-    return train_scorer(fresh, features, embeddings, counts, classes, epochs=25)
+    return learned(fresh, features, embeddings, torch.arange(600) % 20, epochs=25)
 
 
 def test_scorer_learns_and_holds_for_new_photos(trained):
@@ -48,6 +56,18 @@ def test_scorer_learns_and_holds_for_new_photos(trained):
     torch.manual_seed(0)
     untrained = Scorer(20, 16, "fake", "fake-encoder").eval()
     assert rate(untrained, features, embeddings) < 0.1
+
+
+def test_views_of_a_photo_are_drawn_in_turn():
+    """One view says nothing of the photo, another does: what is learned holds for the latter."""
+    features, embeddings = pairs(600, seed=1)
+    noise = torch.randn(features.shape, generator=torch.Generator().manual_seed(5))
+    views = torch.stack([features, features, noise], dim=1)
+    torch.manual_seed(0)
+    fresh = Scorer(20, 16, "fake", "fake-encoder")
+    scorer, held_out = learned(fresh, views, embeddings, torch.arange(600) % 20, epochs=25)
+    assert held_out > 0.4  # read off the first view
+    assert rate(scorer, *pairs(200, seed=2)) > 0.4
 
 
 def test_typical_photographs_stand_for_groups_of_like_ones():
@@ -67,13 +87,13 @@ def test_typical_photographs_stand_for_groups_of_like_ones():
 
 def test_training_is_a_function_of_the_seed():
     features, embeddings = pairs(60, seed=1)
-    counts, classes = torch.full((60,), 3), torch.zeros(60, dtype=torch.long)
+    classes = torch.zeros(60, dtype=torch.long)
     weights = []
     for noise in (1, 2):
         torch.manual_seed(0)
         fresh = Scorer(20, 16, "fake", "fake-encoder")
         torch.manual_seed(noise)  # what others drew from the global generator is no matter
-        scorer, _ = train_scorer(fresh, features, embeddings, counts, classes, epochs=2)
+        scorer, _ = learned(fresh, features, embeddings, classes, epochs=2)
         weights.append(scorer.state_dict())
     for key, value in weights[0].items():
         torch.testing.assert_close(weights[1][key], value, rtol=0, atol=0)

@@ -45,6 +45,9 @@ class TinyFeatures(nn.Module):
             maps.append(x)
         return maps
 
+    def pooled(self, deepest):
+        return deepest.mean(dim=(2, 3))
+
 
 def make_trainer(
     arrays,
@@ -55,11 +58,14 @@ def make_trainer(
     text: bool = True,
     recipe: str = "base",
     features: nn.Module | None = None,
+    **values,
 ) -> Trainer:
-    """A run of a recipe; `width`: of the stage that learns; `text`: in Stage-II."""
+    """A run of a recipe, but for these of its values; `width`: of the stage that learns; `text`: in
+    Stage-II."""
     # Cross-entropy, because the hinge's gradients cancel exactly in the last bias while all logits
     # are within the margin.
-    settings = replace(RECIPES[recipe, stage], batch=4, warm_up=0, loss="cross-entropy")
+    values = {"batch": 4, "warm_up": 0, "loss": "cross-entropy"} | values
+    settings = replace(RECIPES[recipe, stage], **values)
     model = StackGAN.from_pretrained(stage1_run / "model").train()
     if stage == 2:
         model = built_upon(str(stage1_run), seed=0, stage2_width=width, text_in_stage2=text)

@@ -163,7 +163,7 @@ class PhotoData:
         start = step * size if start is None else start
         share = size // processes
         draw = random_stream(seed, step, "batch")
-        chosen = self._epoch_order(start, size, seed)
+        chosen = self.epoch_order(start, size, seed)
         caption = (torch.rand(size, generator=draw) * self.counts[chosen]).long()
         other = self._mismatched(chosen, draw)
         other_caption = (torch.rand(size, generator=draw) * self.counts[other]).long()
@@ -195,9 +195,19 @@ class PhotoData:
         if self._file is None:
             return
         share = size // processes
-        for photo in self._epoch_order(start, size, seed)[rank * share : (rank + 1) * share]:
+        for photo in self.epoch_order(start, size, seed)[rank * share : (rank + 1) * share]:
             offset = self._start + int(photo) * self._bytes
             os.posix_fadvise(self._file.fileno(), offset, self._bytes, os.POSIX_FADV_WILLNEED)
+
+    def draw_texts(self, photos: Tensor, draw: torch.Generator) -> Tensor:
+        """A caption of each of these photos, or with `name_share` the name of its class: (N, E)."""
+        caption = (torch.rand(len(photos), generator=draw) * self.counts[photos]).long()
+        named = torch.zeros(len(photos), dtype=torch.bool)
+        phrases = torch.zeros(len(photos))
+        if self.name_share:
+            named = torch.rand(len(photos), generator=draw) < self.name_share
+            phrases = torch.rand(len(photos), generator=draw)
+        return self._texts(photos, caption, named, phrases)
 
     def _texts(self, photos: Tensor, captions: Tensor, named: Tensor, phrases: Tensor) -> Tensor:
         """(N, E): of each photo that caption, or where `named` the name of its class.
@@ -210,7 +220,7 @@ class PhotoData:
             texts[named] = self.names[self.class_ids[photos[named]], phrase]
         return to_device(texts.float(), self.device)
 
-    def _epoch_order(self, start: int, size: int, seed: int) -> Tensor:
+    def epoch_order(self, start: int, size: int, seed: int) -> Tensor:
         """Photos number start … start + size of an endless walk, each epoch a new permutation."""
         chosen = []
         while size > 0:
@@ -306,6 +316,7 @@ SALTS = {
     "noise": 3,
     "texts": 5,
     "known": 7,
+    "matching": 8,
     "augment": 16,  # and from there on, one for each process
 }
 

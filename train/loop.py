@@ -32,6 +32,7 @@ from stackgan.devices import to_device
 from stackgan.discriminators import FeatureDiscriminator, MatchingDiscriminator
 from stackgan.features import EfficientNetLite
 from stackgan.model import StackGAN
+from stackgan.ranking import Scorer
 from train.augment import augment, draw_changes, draw_warps
 from train.capture import CapturedStep
 from train.data import PhotoData, draw_noise, random_stream
@@ -39,12 +40,14 @@ from train.ema import ema_update, measure_statistics
 from train.files import save_model, write_atomically
 from train.losses import AdversarialLoss
 from train.machine import choose_precision, hardware
+from train.matching import learn_matcher, matcher_of, matching_loss
 from train.recipes import Recipe
 from train.state import STATE_FORMAT, load_state
 from train.stats import Stats
 
 WELL_NORMALISED = 8  # photos of a process, of which BatchNorm takes mean and deviation
-TERMS = ("d_loss", "g_loss", "kl", "distance", "real", "mismatched", "fake")  # told of each step
+# Told of each step.
+TERMS = ("d_loss", "g_loss", "kl", "distance", "matching", "real", "mismatched", "fake")
 
 
 class Inputs(NamedTuple):
@@ -138,6 +141,7 @@ class Trainer:
         self.discriminator = self._make_discriminator(model.config, features)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.loss = AdversarialLoss(recipe.loss)
+        self.matcher: Scorer | None = None  # learned at the first step that needs it
         self.g_optimizer = self._adam(self.generator)
         self.d_optimizer = self._adam(self.discriminator)
         self.step, self.images, self.seconds = 0, 0, 0.0
@@ -156,6 +160,8 @@ class Trainer:
         During the recipe's `head_start` only D learns.
         """
         recipe = self.recipe
+        if recipe.matching_weight and not self.matcher:
+            self.matcher = self._learn_matcher()
         inputs = self._next_inputs()
         rate = recipe.rate(self.images / len(self.data.train))
         learns = self.images >= recipe.head_start
@@ -212,7 +218,11 @@ class Trainer:
                 fakes = self._seen(drawn.pictures, changes[0], warps[0])
                 # Frozen features stay true after D's step, so D and G share one pass through them.
                 frozen_encoder = self.discriminator.encoder_is_frozen
-                if frozen_encoder:
+                if self.matcher:
+                    fake_features, summary = self.discriminator.encode_with_summary(
+                        fakes, corners[0]
+                    )
+                elif frozen_encoder:
                     fake_features = self.discriminator.encode(fakes, corners[0])
             if frozen_encoder:
                 seen_by_d = [f.detach() for f in fake_features]
@@ -236,12 +246,20 @@ class Trainer:
                 if self.model.config.conditioning_augmentation
                 else adversarial.new_zeros(())
             )
-            g_loss = inputs.weight * adversarial + recipe.kl_weight * kl + drawn.other_terms
+            matching = adversarial.new_zeros(())
+            if self.matcher:
+                matching = matching_loss(self.matcher, summary, drawn.embeddings, mismatched)
+            g_loss = (
+                inputs.weight * adversarial
+                + recipe.kl_weight * kl
+                + recipe.matching_weight * matching
+                + drawn.other_terms
+            )
         # Outside of autocast, which would round to bf16 the gradients of terms that are in float32.
         if learns:
             self._learn(self.generator, self.g_optimizer, g_loss)
         logits = (_mean_logit(part) for part in (real, wrong, fake))
-        terms = (d_loss, adversarial, kl, drawn.other_terms, *logits)
+        terms = (d_loss, adversarial, kl, drawn.other_terms, matching, *logits)
         return torch.stack([term.detach().float() for term in terms])
 
     def _learn(self, network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
@@ -264,6 +282,11 @@ class Trainer:
         if not self.recipe.augment:
             return images
         return augment(images, changes, warps if self.recipe.warp_share else None)
+
+    def _learn_matcher(self) -> Scorer:
+        norm = self.model.embedding_norm
+        seen_by = self.discriminator, self.data, norm, self.recipe
+        return learn_matcher(*seen_by, self._autocast(), seed=self.seed)
 
     def _autocast(self):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
@@ -410,6 +433,8 @@ class Trainer:
         if self.captured:
             self.captured.forget()  # the optimizers' state is in other memory now
         self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
+        if self.recipe.matching_weight and state.get("matcher"):  # runs of before have none
+            self.matcher = matcher_of(state["matcher"], self.data)
 
     def _state(self) -> dict:
         return {
@@ -422,6 +447,7 @@ class Trainer:
             "step": self.step,
             "images": self.images,
             "seconds": self.seconds,
+            "matcher": self.matcher.state_dict() if self.matcher else None,
         }
 
     def _tick(self, terms: dict[str, float], speed: float, total: int) -> None:

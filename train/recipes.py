@@ -48,6 +48,9 @@ class Recipe:
     diversity_weight: float = _value(
         0.0, "Stage-I: weight of the mode-seeking term, against pictures that ignore z"
     )
+    matching_weight: float = _value(
+        0.0, "weight of the matching term: a picture is to fit its own sentence best of a batch's"
+    )
     # Stage-II's warm start on real pairs: a photo shrunk to 64×64 in, the photo itself out.
     pair_share: float = _value(0.0, "Stage-II: share of a batch that is photos shrunk to 64x64")
     pair_weight: float = _value(0.0, "Stage-II: weight of the L1 distance to those photos")
@@ -67,6 +70,7 @@ class Recipe:
             "ema_half_life": (self.ema_half_life >= 0, "is a number of images from 0"),
             "ema_ramp": (self.ema_ramp > 0, "is a share of the images seen, more than 0"),
             "channel_growth": (self.channel_growth >= 1, "is a whole number from 1"),
+            "matching_weight": (self.matching_weight >= 0, "is a weight from 0"),
             "name_share": (0 <= self.name_share <= 1, "is a share from 0 to 1"),
             "warp_share": (0 <= self.warp_share <= 1, "is a share from 0 to 1"),
             "pair_share": (0 <= self.pair_share <= 1, "is a share from 0 to 1"),
@@ -85,7 +89,7 @@ class Recipe:
         paper = self.discriminator == "paper"
         reasons = {
             "is read by discriminators over frozen features alone": paper
-            and ("view", "channel_growth"),
+            and ("view", "channel_growth", "matching_weight"),
             "is read by the paper's discriminator alone": not paper and ("discriminator_width",),
             "follows a warm start, and --warm-up is 0": not self.warm_up and ("ramp",),
             "is part of augmentation, and --augment is false": not self.augment and ("warp_share",),

@@ -12,8 +12,8 @@ from train.columns import Column
 from train.heads import train_classifier
 from train.metrics import Score, mean_score, missing
 from train.report import entry
-from train.scorer import AMONG
 from train.spread import pairwise_distance
+from train.towers import AMONG
 
 Features = dict[str, Tensor]  # column → (N, D)
 
