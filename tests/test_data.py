@@ -55,7 +55,7 @@ def test_the_system_is_told_which_photos_come_next(arrays, monkeypatch):
     monkeypatch.setattr(os, "posix_fadvise", lambda *advice: told.append(advice))
     data.expect(8, 4, seed=1, rank=1, processes=2)
     file = (arrays / "photos.npy").read_bytes()
-    photos = data.photos[data._epoch_order(8, 4, seed=1)[2:]]
+    photos = data.photos[data.epoch_order(8, 4, seed=1)[2:]]
     for (_, offset, length, advice), photo in zip(told, photos, strict=True):
         assert file[offset : offset + length] == photo.numpy().tobytes()
         assert advice == os.POSIX_FADV_WILLNEED
@@ -63,9 +63,7 @@ def test_the_system_is_told_which_photos_come_next(arrays, monkeypatch):
 
 def test_an_epoch_shows_every_training_photo_once(arrays):
     data = PhotoData(arrays, 64)
-    seen = torch.cat(
-        [data._epoch_order(start, 4, seed=0) for start in range(0, len(data.train), 4)]
-    )
+    seen = torch.cat([data.epoch_order(start, 4, seed=0) for start in range(0, len(data.train), 4)])
     assert sorted(seen.tolist()) == data.train.tolist()
     assert not set(data.validation.tolist()) & set(seen.tolist())
 
@@ -73,7 +71,7 @@ def test_an_epoch_shows_every_training_photo_once(arrays):
 def test_a_batch_of_another_size_goes_on_where_the_last_ended(arrays):
     data = PhotoData(arrays, 64)
     batch = data.batch(1, 4, start=2)
-    for embedding, photo in zip(batch.embeddings, data._epoch_order(2, 4, seed=0), strict=True):
+    for embedding, photo in zip(batch.embeddings, data.epoch_order(2, 4, seed=0), strict=True):
         assert (embedding == data.embeddings[photo].float()).all(1).any()
 
 
@@ -124,7 +122,7 @@ def test_names_stand_in_for_a_share_of_the_captions(arrays):
     for step in range(8):
         plain, some, named = (data.batch(step, 8) for data in (captions, half, names))
         torch.testing.assert_close(plain.photos, named.photos)
-        chosen = names._epoch_order(step * 8, 8, 0)
+        chosen = names.epoch_order(step * 8, 8, 0)
         for row, photo in enumerate(chosen.tolist()):
             phrases = said[classes[int(names.class_ids[photo])]]
             distance = (phrases - named.embeddings[row]).abs().amax(dim=1)

@@ -61,7 +61,6 @@ def test_pictures_learn_to_fit_their_sentences(arrays, stage1_run, tmp_path, mon
     for _ in range(30):
         trainer.train_step()
         found.append(trainer.stats.take()["matching"])
-    print(found)
     assert sum(found[-4:]) < 0.7 * sum(found[:4])
 
 

@@ -24,7 +24,7 @@ from train.towers import AMONG, train_scorer
 
 VIEWS = 4  # ways in which every photograph is looked at: cropped, mirrored and augmented anew
 BATCH = 64
-EPOCHS, PATIENCE = 30, 4
+EPOCHS, PATIENCE = 100, 10  # each sees one of the views of every photograph
 
 
 def learn_matcher(

@@ -28,6 +28,10 @@ MARK = """(x, y) => {
     document.documentElement.style.setProperty("--noise-y", y);
 }"""
 
+CAN_GO_BACK = f"""(locked) => (
+    {{ __type__: "update", interactive: locked !== "{UNLOCKED}" }}
+)"""
+
 
 class Shown(NamedTuple):
     """What a drawing changes on the page, in the order of the event's outputs."""
@@ -37,7 +41,6 @@ class Shown(NamedTuple):
     map: Any  # files and places of sketches around the centre
     epsilons: Any  # pictures and words of the row of ε
     report: Any  # HTML
-    back: Any
     begun: Any  # the controls' values, by name
     record: Any  # only when all is drawn
 
@@ -208,7 +211,6 @@ class Noise(Tab):
             pipeline, inputs, folder = place.pipeline, place.inputs(), new_folder()
             two_stages = pipeline.config.stages == 2
             report = _report(place, inputs)
-            back = gr.Button(interactive=bool(place.locked))
 
             sketch = images = pipeline.sketch(inputs)
             path = _written(sketch, inputs, 1, folder)[0]
@@ -223,13 +225,13 @@ class Noise(Tab):
             # Nothing of another map stays, but a picture of this one does until the next is there.
             old = None if with_map else gr.skip()
             begun = dict(zip(self.CONTROLS, controls, strict=True))
-            yield Shown(path, old, around, old, report, back, begun, gr.skip())
+            yield Shown(path, old, around, old, report, begun, gr.skip())
 
             picture = None
             if two_stages:
                 images = pipeline.refine(sketch, inputs)
                 picture = _written(images, inputs, 2, folder)[0]
-                yield Shown(path, picture, gr.skip(), gr.skip(), report, back, begun, gr.skip())
+                yield Shown(path, picture, gr.skip(), gr.skip(), report, begun, gr.skip())
 
             row = place.inputs_under(EPSILONS)
             drawn = pipeline.refine(pipeline.sketch(row), row)
@@ -238,7 +240,7 @@ class Noise(Tab):
             values = {**begun, "checkpoint": pipeline.name}
             record = result_record(self.name, place.caption, values, to_pictures(images)[0])
             epsilons = list(zip(files, texts, strict=True))
-            yield Shown(path, picture, gr.skip(), epsilons, report, back, begun, record)
+            yield Shown(path, picture, gr.skip(), epsilons, report, begun, record)
 
     def values(self, settings: dict) -> dict | None:
         """Control values that draw again what a picture's `settings` describe."""
@@ -326,9 +328,11 @@ class Noise(Tab):
         locked.success(**self.draws)
         before = [layout.locked, layout.directions, *sliders, layout.radius]
         layout.back.click(self.go_back, layout.locked, before, **PRIVATE).success(**self.draws)
+        # Told by the steps themselves: a drawing on its way may be of steps given up since.
+        layout.locked.change(None, layout.locked, layout.back, js=CAN_GO_BACK)
         # Another seed is another walk, with nothing to go back to.
-        start = [layout.locked, *sliders, layout.back]
-        at_start = f"'{UNLOCKED}', 0, 0, {{ __type__: 'update', interactive: false }}"
+        start = [layout.locked, *sliders]
+        at_start = f"'{UNLOCKED}', 0, 0"
         layout.seed.input(None, None, start, js=f"() => [{at_start}]")
         rolled = layout.seed_dice.click(
             None, None, [layout.seed, *start], js=f"() => [{ROLL}, {at_start}]"
