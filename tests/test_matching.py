@@ -1,5 +1,6 @@
 """The matching term: towers that learn from photographs, and what they ask of pictures."""
 
+import json
 import math
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from conftest import run1
 from trainers import make_trainer
 
+from train import stage1
 from train.matching import learn_matcher, matching_loss
 
 
@@ -117,3 +119,25 @@ def test_the_papers_discriminator_has_no_towers(arrays, tmp_path, capsys):
     error = capsys.readouterr().err
     assert "--matching-weight 0.5 would do nothing" in error
     assert "frozen features" in error
+
+
+def test_ctrl_c_ends_the_learning_of_towers_at_once_and_loses_nothing(
+    arrays, tmp_path, capsys, monkeypatch
+):
+    def pressed(*_, **__):
+        raise KeyboardInterrupt
+
+    command = ["--seed", "3", "--images", "8"]
+    assert run1(arrays, tmp_path / "run", *command) == 0
+    resume = ["--out", str(tmp_path / "run"), "--resume", "--matching-weight", "0.5"]
+    before = (tmp_path / "run" / "state.pt").read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr("train.loop.learn_matcher", pressed)
+        assert stage1.main([*resume, "--images", "16"]) == 130
+    assert (tmp_path / "run" / "state.pt").read_bytes() == before
+    assert stage1.main([*resume, "--images", "16"]) == 0
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err
+    assert "own caption ranks first" in printed.out
+    [changed] = json.loads((tmp_path / "run" / "config.json").read_text())["changes"]
+    assert changed["to"] == {"matching_weight": 0.5}

@@ -166,6 +166,8 @@ def main(stage_number: int, stage_class, argv: list[str] | None) -> int:
             file=sys.stderr,
         )
         return 2
+    except KeyboardInterrupt:  # before the first step; after it the run ends as it should
+        return 130
     return 0
 
 

@@ -44,6 +44,7 @@ from train.matching import learn_matcher, matcher_of, matching_loss
 from train.recipes import Recipe
 from train.state import STATE_FORMAT, load_state
 from train.stats import Stats
+from train.towers import AMONG
 
 WELL_NORMALISED = 8  # photos of a process, of which BatchNorm takes mean and deviation
 # Told of each step.
@@ -160,8 +161,7 @@ class Trainer:
         During the recipe's `head_start` only D learns.
         """
         recipe = self.recipe
-        if recipe.matching_weight and not self.matcher:
-            self.matcher = self._learn_matcher()
+        self._learn_matcher()
         inputs = self._next_inputs()
         rate = recipe.rate(self.images / len(self.data.train))
         learns = self.images >= recipe.head_start
@@ -283,10 +283,17 @@ class Trainer:
             return images
         return augment(images, changes, warps if self.recipe.warp_share else None)
 
-    def _learn_matcher(self) -> Scorer:
-        norm = self.model.embedding_norm
-        seen_by = self.discriminator, self.data, norm, self.recipe
-        return learn_matcher(*seen_by, self._autocast(), seed=self.seed)
+    def _learn_matcher(self) -> None:
+        """Give the matching term its towers, where it counts and has none yet."""
+        if self.matcher or not self.recipe.matching_weight:
+            return
+        seen_by = self.discriminator, self.data, self.model.embedding_norm, self.recipe
+        self.matcher, rate = learn_matcher(*seen_by, self._autocast(), seed=self.seed)
+        if self.rank == 0:
+            tqdm.write(
+                "matching term: of photographs kept aside, a photograph's own caption ranks first "
+                f"among at most {AMONG} in {rate:.3f}"
+            )
 
     def _autocast(self):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
@@ -340,11 +347,15 @@ class Trainer:
             disable=None if self.rank == 0 else True,
             smoothing=0.05,
         )
-        started = last_tick = last_snapshot = time.monotonic()
+        started = time.monotonic()
         tick_images = self.images
         self._write_config()
         if self.rank == 0:
             self.stats.drop_after(self.images)
+        if self.images < total:
+            self._learn_matcher()  # takes minutes: Ctrl-C ends them at once, for nothing is lost
+        last_tick = last_snapshot = time.monotonic()
+        self.seconds += last_tick - started
         with self._interruptible():
             while self.images < total:
                 self.train_step()

@@ -20,7 +20,7 @@ from stackgan.ranking import Scorer
 from train.augment import augment, draw_changes, draw_warps
 from train.data import PhotoData, random_stream
 from train.recipes import Recipe
-from train.towers import AMONG, train_scorer
+from train.towers import train_scorer
 
 VIEWS = 4  # ways in which every photograph is looked at: cropped, mirrored and augmented anew
 BATCH = 64
@@ -35,11 +35,12 @@ def learn_matcher(
     autocast: AbstractContextManager,
     *,
     seed: int = 0,
-) -> Scorer:
+) -> tuple[Scorer, float]:
     """Towers that say whether a picture, as this discriminator sees it, belongs to a sentence.
 
     data: photographs at the run's resolution. norm: what standardises their embeddings. Whoever
     asks for names of classes (`name_share`) gets towers that know them too. A function of the seed.
+    Returns them and their R-precision on photographs kept aside, see train_scorer.
     """
     views = _photographs_seen(discriminator, data, recipe, autocast, seed)  # (N, V, D)
     rows = data.train
@@ -51,7 +52,7 @@ def learn_matcher(
         torch.manual_seed(seed)
         dim = data.embeddings.shape[2]
         scorer = Scorer(views.shape[2], dim, "discriminator", data.meta["encoder"])
-    scorer, rate = train_scorer(
+    return train_scorer(
         scorer.to(data.device),
         views,
         norm(data.embeddings[rows, 0].float().to(data.device)),
@@ -61,11 +62,6 @@ def learn_matcher(
         patience=PATIENCE,
         seed=seed,
     )
-    tqdm.write(
-        f"matching: of photographs kept aside, a photograph's own caption ranks first among at most {AMONG} "
-        f"in {rate:.3f}"
-    )
-    return scorer
 
 
 def matcher_of(weights: dict[str, Tensor], data: PhotoData) -> Scorer:
