@@ -17,7 +17,7 @@ test: .venv/.installed-dev
 	  { echo "make test needs Chromium, and apt-get could not install it" >&2; exit 1; }
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/.installed-dev
 	$(BIN)/python -m ruff check --fix .
