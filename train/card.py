@@ -27,7 +27,7 @@ CAPTIONS = (
 
 WEAK = {
     "birds": "The weakest are birds on water and in flight: about every second one has a wing, a neck or a "
-    "head in the wrong place.\n",
+    "head in the wrong place. The sentence's colours also stray into twigs and leaves.\n",
 }
 BASE = (
     "The recipe `base` trains against a discriminator over frozen EfficientNet-Lite1 features, "
