@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: Gradio reads the annotations of `api` and `pick`.
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import gradio as gr
 
@@ -34,95 +35,63 @@ MAX_DRAWN = 32  # pictures of one press, candidates that are not shown included
 GIVE_WAY = f"(moved, other) => Math.max(1, Math.min(other, Math.floor({MAX_DRAWN} / moved)))"
 
 
+class Press(NamedTuple):
+    """Values of the tab's controls, in the order in which its events have them."""
+
+    caption: str
+    seed: int
+    hold: bool
+    samples: int
+    truncation: float
+    mean: bool  # ε = 0
+    epsilon_seed: int
+    checkpoint: str
+    best_of: int = 1
+    emphasis: float = EMPHASIS
+
+
 class Generate(Tab):
-    """Handlers of the tab and its endpoint."""
+    """Handlers of the tab and its endpoint. Those of buttons take the values of a Press."""
 
     name = "Generate"
 
-    def draw(
-        self,
-        caption,
-        seed,
-        hold,
-        samples,
-        truncation,
-        mean,
-        epsilon_seed,
-        checkpoint,
-        best_of=1,
-        emphasis=EMPHASIS,
-    ) -> Iterator[Shown]:
+    def draw(self, *values) -> Iterator[Shown]:
         """One press of Generate: yields when Stage-I is there and with each batch of Stage-II.
 
-        `hold` keeps `seed`; without it every press takes a fresh one. `mean` is ε = 0. Of
-        `samples` × `best_of` drawings the best `samples` are shown; the seeds run on from `seed`. A
-        single winner's seed takes the place of one that was not held. Where nothing can rank, or
-        there would be too many drawings, `best_of` gives way.
+        `hold` keeps `seed`; without it every press takes a fresh one. Of `samples` × `best_of`
+        drawings the best `samples` are shown; the seeds run on from `seed`. A single winner's seed
+        takes the place of one that was not held. Where nothing can rank, or there would be too many
+        drawings, `best_of` gives way.
         """
-        values = {
-            "caption": caption,
-            "seed": seed if hold else checks.fresh_seed(),
-            "hold": True,
-            "samples": samples,
-            "truncation": truncation,
-            "mean": mean,
-            "epsilon_seed": epsilon_seed,
-            "checkpoint": checkpoint,
-            "best_of": best_of,
-            "emphasis": emphasis,
-        }
+        asked = Press(*values)
+        seed = asked.seed if asked.hold else checks.fresh_seed()
         before = None
         with checks.errors_in_words():
-            values["best_of"] = self._possible(samples, best_of, checkpoint)
+            best_of = self._possible(asked.samples, asked.best_of, asked.checkpoint)
+            press = asked._replace(seed=seed, hold=True, best_of=best_of)
             for drawn in self._drawings(
-                caption,
-                values["seed"],
-                samples,
-                truncation,
-                chosen_epsilon(mean, epsilon_seed),
-                checkpoint,
-                values["best_of"],
-                emphasis,
+                press.caption,
+                press.seed,
+                press.samples,
+                press.truncation,
+                chosen_epsilon(press.mean, press.epsilon_seed),
+                press.checkpoint,
+                press.best_of,
+                press.emphasis,
             ):
-                yield shown(self.name, values, drawn, before, settles=not hold)
+                yield shown(self.name, press._asdict(), drawn, before, settles=not asked.hold)
                 before = drawn
 
-    def resample_z(
-        self,
-        caption,
-        seed,
-        hold,
-        samples,
-        truncation,
-        mean,
-        epsilon_seed,
-        checkpoint,
-        best_of=1,
-        emphasis=EMPHASIS,
-    ) -> Iterator[Shown]:
-        """The same caption and ε with a fresh z; parameters and yields are those of `draw`."""
-        own = samples, truncation, mean, epsilon_seed, checkpoint, best_of, emphasis
-        yield from self.draw(caption, seed, False, *own)
+    def resample_z(self, *values) -> Iterator[Shown]:
+        """The same caption and ε with a fresh z; yields as `draw` does."""
+        yield from self.draw(*Press(*values)._replace(hold=False))
 
-    def resample_epsilon(
-        self,
-        caption,
-        seed,
-        hold,
-        samples,
-        truncation,
-        mean,
-        epsilon_seed,
-        checkpoint,
-        best_of=1,
-        emphasis=EMPHASIS,
-    ) -> Iterator[Shown]:
-        """The same caption and z with a fresh ε; parameters and yields are those of `draw`."""
+    def resample_epsilon(self, *values) -> Iterator[Shown]:
+        """The same caption and z with a fresh ε; yields as `draw` does."""
         fresh = checks.fresh_seed()
         # The best of several would be one of another z, and no answer.
-        yield from self.draw(
-            caption, seed, True, samples, truncation, False, fresh, checkpoint, 1, emphasis
-        )
+        press = Press(*values)._replace(hold=True, mean=False, epsilon_seed=fresh, best_of=1)
+        yield from self.draw(*press)
 
     def pick(self, drawn: Drawing | None, event: gr.SelectData) -> Held:
         """A click on a picture of the grid: it is shown large and its noise is held.
@@ -147,18 +116,17 @@ class Generate(Tab):
         ):
             return None
         epsilon_seed = settings["epsilon_seed"]
-        return {
-            "caption": settings["caption"],
-            "seed": settings["seed"],
-            "hold": True,
-            "samples": 1,
-            "truncation": settings["truncation"],
-            "mean": epsilon_seed is None,
-            "epsilon_seed": 0 if epsilon_seed is None else epsilon_seed,
-            "checkpoint": settings["checkpoint"],
-            "best_of": 1,
-            "emphasis": settings.get("emphasis", 1),
-        }
+        return Press(
+            caption=settings["caption"],
+            seed=settings["seed"],
+            hold=True,
+            samples=1,
+            truncation=settings["truncation"],
+            mean=epsilon_seed is None,
+            epsilon_seed=0 if epsilon_seed is None else epsilon_seed,
+            checkpoint=settings["checkpoint"],
+            emphasis=settings.get("emphasis", 1),
+        )._asdict()
 
     def api(
         self,
@@ -234,16 +202,8 @@ class Generate(Tab):
         """Lay out the tab and connect it; `chooser` holds the checkpoint's name."""
         layout = lay_out(examples.captions(self.checkpoints.names[0]))
         self.controls = {
-            "caption": layout.caption,
-            "seed": layout.seed,
-            "hold": layout.hold,
-            "samples": layout.samples,
-            "truncation": layout.truncation,
-            "mean": layout.mean,
-            "epsilon_seed": layout.epsilon_seed,
-            "checkpoint": chooser,
-            "best_of": layout.best_of,
-            "emphasis": layout.emphasis,
+            name: chooser if name == "checkpoint" else getattr(layout, name)
+            for name in Press._fields
         }
         self.record = layout.record
         self.pictures = [layout.drawn]

@@ -14,7 +14,7 @@ gr = pytest.importorskip("gradio")
 
 from stackgan.images import read_settings  # noqa: E402
 from stackgan.ui.checkpoints import Checkpoints  # noqa: E402
-from stackgan.ui.generate import MAX_DRAWN, Generate  # noqa: E402
+from stackgan.ui.generate import MAX_DRAWN, Generate, Press  # noqa: E402
 from stackgan.ui.generate_layout import MAX_BEST_OF, MAX_SAMPLES  # noqa: E402
 
 CAPTION = "this flower has yellow petals"
@@ -66,7 +66,7 @@ def pressed(tab, handler="draw", **settings):
         "emphasis": 1.5,
         "best_of": 1,
     } | settings
-    return getattr(tab, handler)(**values)
+    return getattr(tab, handler)(*Press(**values))
 
 
 @pytest.fixture
