@@ -9,6 +9,7 @@ from typing import NamedTuple
 import gradio as gr
 
 from stackgan.latents import EMPHASIS, MAX_EMPHASIS, MAX_TRUNCATION
+from stackgan.text import MAX_CAPTION_CHARACTERS
 from stackgan.ui import checks, examples
 from stackgan.ui.events import AT_ONCE, LAST_COUNTS
 
@@ -48,6 +49,19 @@ SLIDERS_KEEP_THEIR_RANGE = """() => {
         target.dispatchEvent(new Event("input", { bubbles: true }));
     }, true);
 }"""
+
+
+def caption_box(value: str, elem_id: str) -> gr.Textbox:
+    """Where a tab of one caption has it typed, in a row with the button that draws it."""
+    return gr.Textbox(
+        label=f"Caption: one sentence, at most {MAX_CAPTION_CHARACTERS} characters",
+        value=value,
+        placeholder="Describe the picture in a sentence",
+        max_lines=4,
+        scale=6,
+        min_width=280,
+        elem_id=elem_id,
+    )
 
 
 def seed_and_dice(label: str, elem_id: str) -> tuple[gr.Number, gr.Button]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import gradio as gr
 
 from stackgan.ranking import BEST_OF, MAX_BEST_OF
-from stackgan.text import MAX_CAPTION_CHARACTERS
 from stackgan.ui import examples
 from stackgan.ui.controls import (
+    caption_box,
     examples_box,
     fine_controls,
     report_html,
@@ -63,15 +63,7 @@ def lay_out(offered: list[str]) -> Layout:
     """The components, in their places; `offered` are the examples, the first one typed in."""
     parts = {"drawn": gr.State(), "record": record_component()}
     with gr.Row(equal_height=True):
-        parts["caption"] = gr.Textbox(
-            label=f"Caption: one sentence, at most {MAX_CAPTION_CHARACTERS} characters",
-            value=examples.first(offered),
-            placeholder="Describe the picture in a sentence",
-            max_lines=4,
-            scale=6,
-            min_width=280,
-            elem_id="caption",
-        )
+        parts["caption"] = caption_box(examples.first(offered), "caption")
         parts["generate"] = gr.Button(
             "Generate", variant="primary", scale=1, min_width=150, elem_id="generate"
         )

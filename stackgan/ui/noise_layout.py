@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from stackgan.text import MAX_CAPTION_CHARACTERS
 from stackgan.ui.controls import (
+    caption_box,
     fine_controls,
     report_html,
     seed_and_dice,
@@ -60,15 +60,7 @@ def lay_out(caption: str) -> Layout:
     parts = {"begun": gr.State(), "record": record_component()}
     parts["locked"] = gr.Textbox(UNLOCKED, label="Locked steps", visible="hidden")
     with gr.Row(equal_height=True):
-        parts["caption"] = gr.Textbox(
-            label=f"Caption: one sentence, at most {MAX_CAPTION_CHARACTERS} characters",
-            value=caption,
-            placeholder="Describe the picture in a sentence",
-            max_lines=4,
-            scale=6,
-            min_width=280,
-            elem_id="noise-caption",
-        )
+        parts["caption"] = caption_box(caption, "noise-caption")
         parts["go"] = gr.Button(
             "Draw the map", variant="primary", scale=1, min_width=150, elem_id="draw-map"
         )
