@@ -71,7 +71,7 @@ def test_captured_steps_are_the_steps(arrays, stage1_run, tmp_path, stage):
     losses, learned = {}, {}
     for kind in ("captured", "eager"):
         torch.manual_seed(0)
-        values = {"head_start": 24, "matching_weight": 0.1}
+        values = {"head_start": 24, "matching_weight": 0.1, "stitch_weight": 0.5}
         trainer = make_trainer(arrays, stage1_run, tmp_path / kind, stage, **values)
         if kind == "eager":
             trainer.captured = None

@@ -56,7 +56,7 @@ def test_stage1_is_fixed_in_stage2(stage1_run, stage2_run):
 def test_resume_equals_the_unbroken_run(arrays, stage1_run, tmp_path, stage):
     def run(out, *extra):
         recipe = ["--recipe", "paper", "--ema-half-life", "8", "--augment", "true"]
-        recipe += ["--warp-share", "0.5"]
+        recipe += ["--warp-share", "0.5", "--stitch-weight", "0.5"]
         if stage == 1:
             return run1(arrays, out, *recipe, *extra)
         return run2(arrays, stage1_run, out, *recipe, "--pair-share", "0.5", *extra)

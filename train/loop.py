@@ -44,11 +44,12 @@ from train.matching import learn_matcher, matcher_of, matching_loss
 from train.recipes import Recipe
 from train.state import STATE_FORMAT, load_state
 from train.stats import Stats
+from train.stitch import draw_stitches, stitch
 from train.towers import AMONG
 
 WELL_NORMALISED = 8  # photos of a process, of which BatchNorm takes mean and deviation
 # Told of each step.
-TERMS = ("d_loss", "g_loss", "kl", "distance", "matching", "real", "mismatched", "fake")
+TERMS = ("d_loss", "g_loss", "kl", "distance", "matching", "real", "mismatched", "fake", "stitched")
 
 
 class Inputs(NamedTuple):
@@ -61,6 +62,7 @@ class Inputs(NamedTuple):
     changes: Tensor  # (2N, 5): how the drawn pictures, and then the photos, are augmented
     corners: Tensor  # (2N, 2): where D takes its crops of them
     warps: Tensor  # (2N, 2, 3): how they are zoomed and turned before
+    stitches: Tensor  # (N // 2, 13): how photographs are put together wrongly
     weight: Tensor  # scalar, of the adversarial term: another at each step of a ramp
 
 
@@ -186,6 +188,7 @@ class Trainer:
         changes = draw_changes(2 * share, self.stage.resolution, local)
         corners = self.discriminator.draw_corners(2 * share, local)
         warps = draw_warps(2 * share, recipe.warp_share, local)
+        stitches = draw_stitches(share // 2, local)
         return Inputs(
             batch.photos.contiguous(memory_format=torch.channels_last),
             batch.embeddings,
@@ -194,6 +197,7 @@ class Trainer:
             to_device(changes, self.device),
             to_device(corners, self.device),
             to_device(warps, self.device),
+            to_device(stitches, self.device),
             to_device(torch.tensor(recipe.adversarial_weight(self.images)), self.device),
         )
 
@@ -234,6 +238,10 @@ class Trainer:
             real, wrong = self.discriminator.score_both(real_features, embeddings, mismatched)
             fake = self.discriminator.score(seen_by_d, drawn.embeddings)
             d_loss = self.loss.discriminator(real, wrong, fake)
+            if recipe.stitch_weight:
+                # Heads of crops read no text, and see what may be of one piece.
+                stitched = self._score_stitched(inputs, embeddings)[: len(wrong)]
+                d_loss = d_loss + recipe.stitch_weight * self.loss.drawn(stitched)
         self._learn(self.discriminator, self.d_optimizer, d_loss)
 
         with frozen(self.discriminator), self._autocast(), torch.set_grad_enabled(learns):
@@ -259,7 +267,8 @@ class Trainer:
         if learns:
             self._learn(self.generator, self.g_optimizer, g_loss)
         logits = (_mean_logit(part) for part in (real, wrong, fake))
-        terms = (d_loss, adversarial, kl, drawn.other_terms, matching, *logits)
+        of_stitched = _mean_logit(stitched) if recipe.stitch_weight else d_loss.new_zeros(())
+        terms = (d_loss, adversarial, kl, drawn.other_terms, matching, *logits, of_stitched)
         return torch.stack([term.detach().float() for term in terms])
 
     def _learn(self, network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
@@ -276,6 +285,16 @@ class Trainer:
             ):
                 gradient.copy_(part.view_as(gradient))
         optimizer.step()
+
+    def _score_stitched(self, inputs: Inputs, embeddings: Tensor) -> list[Tensor]:
+        """D's logits of every second photograph, put together wrongly with the help of the rest."""
+        n = len(inputs.stitches)
+        pictures = stitch(inputs.photos[:n], inputs.photos[-n:], inputs.stitches)
+        changes, warps, corners = (
+            drawn.chunk(2)[1][:n] for drawn in (inputs.changes, inputs.warps, inputs.corners)
+        )
+        features = self.discriminator.encode(self._seen(pictures, changes, warps), corners)
+        return self.discriminator.score(features, embeddings[:n])
 
     def _seen(self, images: Tensor, changes: Tensor, warps: Tensor) -> Tensor:
         """Pictures as D is shown them."""

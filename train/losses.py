@@ -39,6 +39,10 @@ class AdversarialLoss:
         wrong = torch.cat([wrong, negatives[len(wrong) :]])
         return (_per_head(real, self._positive) + 0.5 * (negatives + wrong)).mean()
 
+    def drawn(self, logits: Logits) -> Tensor:
+        """What D minimises for further pictures that it is to call drawn, with whatever text."""
+        return _per_head(logits, self._negative).mean()
+
     def generator(self, fake: Logits) -> Tensor:
         """The adversarial part of equations 4 and 6, non-saturating: what G minimises."""
         if self.kind == "hinge":

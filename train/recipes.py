@@ -51,6 +51,9 @@ class Recipe:
     matching_weight: float = _value(
         0.0, "weight of the matching term: a picture is to fit its own sentence best of a batch's"
     )
+    stitch_weight: float = _value(
+        0.0, "weight of photographs put together wrongly, which D is to call drawn"
+    )
     # Stage-II's warm start on real pairs: a photo shrunk to 64×64 in, the photo itself out.
     pair_share: float = _value(0.0, "Stage-II: share of a batch that is photos shrunk to 64x64")
     pair_weight: float = _value(0.0, "Stage-II: weight of the L1 distance to those photos")
