@@ -82,11 +82,11 @@ def test_d_learns_to_tell_them(arrays, stage1_run, tmp_path, stage, monkeypatch)
     def gap(weight):
         torch.manual_seed(0)
         trainer = make_trainer(
-            arrays, stage1_run, tmp_path, stage, stitch_weight=weight, learning_rate=2e-3
+            arrays, stage1_run, tmp_path, stage, stitch_weight=weight, learning_rate=1e-3, batch=8
         )
         inputs = trainer._next_inputs()
         monkeypatch.setattr(trainer, "_next_inputs", lambda: inputs)
-        for _ in range(20):
+        for _ in range(40):
             trainer.train_step()
         embeddings = trainer.model.embedding_norm(inputs.embeddings)
         corners = inputs.corners.chunk(2)[1]
