@@ -36,7 +36,7 @@ from train.data import DataError, PhotoData, has_names
 from train.featureset import (
     NETWORK_TITLES,
     Through64,
-    load_discriminator,
+    discriminator_features,
     load_network,
     photo_features,
     photos,
@@ -89,7 +89,7 @@ def evaluate(
     own = validation_texts(data, samples, seed)
     texts = file_texts(captions, pipeline.encoder, samples, seed, report) if captions else own
     scorer = _fitting_scorer(scorer_file, config) if scorer_file else None
-    discriminator = load_discriminator(discriminator_run) if discriminator_run else None
+    discriminator = discriminator_features(discriminator_run) if discriminator_run else None
     judge = load_network(features, inception_weights)
     coarse = Through64(judge)
     networks = {judge.name: judge, coarse.name: coarse}

@@ -15,7 +15,7 @@ from pickle import UnpicklingError
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from stackgan.features import SIDE, FeatureNetwork, brought_to_size, load_lite
@@ -35,8 +35,8 @@ NETWORK_TITLES = {
 }  # --features
 
 
-def load_discriminator(run: str | Path) -> FeatureNetwork:
-    """A run's discriminator as a feature network: `describe`, of 256×256 pictures at its own size.
+def load_discriminator(run: str | Path) -> tuple[nn.Module, int]:
+    """A run's discriminator, in eval mode where there is a GPU on that, and the side that it judges.
 
     Raises ValueError when `run` is no folder of train.stage1 or train.stage2, and
     ModuleNotFoundError when the network under it is not installed.
@@ -54,7 +54,16 @@ def load_discriminator(run: str | Path) -> FeatureNetwork:
         network.load_state_dict(state["discriminator"])
     except (RuntimeError, KeyError) as error:
         raise ValueError(f"{run} holds another discriminator than its settings make") from error
-    network.eval().requires_grad_(False)
+    return network.eval().requires_grad_(False), side
+
+
+def discriminator_features(run: str | Path) -> FeatureNetwork:
+    """What a run's discriminator makes of pictures: `describe`, of 256×256 ones at its own size.
+
+    Raises as `load_discriminator` does.
+    """
+    network, side = load_discriminator(run)
+    device = next(network.parameters()).device
     probe = torch.zeros(1, 3, side, side, device=device)
     return FeatureNetwork(
         "discriminator", network.describe, network.describe(probe).shape[1], side, device

@@ -74,6 +74,7 @@ class Recipe:
             "ema_ramp": (self.ema_ramp > 0, "is a share of the images seen, more than 0"),
             "channel_growth": (self.channel_growth >= 1, "is a whole number from 1"),
             "matching_weight": (self.matching_weight >= 0, "is a weight from 0"),
+            "stitch_weight": (self.stitch_weight >= 0, "is a weight from 0"),
             "name_share": (0 <= self.name_share <= 1, "is a share from 0 to 1"),
             "warp_share": (0 <= self.warp_share <= 1, "is a share from 0 to 1"),
             "pair_share": (0 <= self.pair_share <= 1, "is a share from 0 to 1"),

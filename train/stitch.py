@@ -56,9 +56,13 @@ def draw_stitches(n: int, generator: torch.Generator | None = None) -> Tensor:
 
 
 def stitch(photos: Tensor, others: Tensor, stitches: Tensor) -> Tensor:
-    """Photographs (N, 3, S, S) put together as `draw_stitches` says, with `others` of that shape."""
+    """Photographs put together as `stitches` (N, 13) of `draw_stitches` says, with `others`.
+
+    Both (N, 3, S, S) in [−1, 1], and so is what comes of them, channels last.
+    """
     other, warp, region, half, sharpness = stitches.split([1, 6, 4, 1, 1], dim=1)
-    side = torch.linspace(-1, 1, photos.shape[-1], device=photos.device)
+    pixels = photos.shape[-1]
+    side = (2 * torch.arange(pixels, device=photos.device) + 1) / pixels - 1  # centres of pixels
     y, x = side[None, :, None], side[None, None, :]
     a, b, c, d = (v[:, None, None] for v in region.T)
     inside = torch.where(
