@@ -87,8 +87,9 @@ def test_captured_steps_are_the_steps(arrays, stage1_run, tmp_path, stage):
         after = [weights(trainer, name) for name in networks]
         learned[kind] = [b - a for a, b in zip(before, after, strict=True)]
     for one, other in zip(losses["captured"], losses["eager"], strict=True):
-        # A step upon another step's inputs is off by 0.2 and more.
-        assert one == pytest.approx(other, rel=2e-2, abs=2e-2)
+        # A step upon another step's inputs is off by 0.2 and more; on an H100, whose sums come in any order,
+        # one step of 22 was off by 0.046.
+        assert one == pytest.approx(other, rel=3e-2, abs=6e-2)
     for one, other in zip(learned["captured"], learned["eager"], strict=True):
         # Adam without momentum moves even a weight whose gradient is rounding by its whole rate; five steps
         # of eight upon one step's inputs have 0.74 at most.
