@@ -59,9 +59,10 @@ def test_emphasis_moves_pictures_from_the_mean_caption_s_to_beyond_the_words(pip
     drawn = tiny_model.stage1(tiny_model.embedding_norm(plain.embeddings), plain.noise.z).pictures
     torch.testing.assert_close(pipeline.sketch(plain), drawn.detach(), rtol=0, atol=1e-4)
     none, more = (pipeline.generate(captions, 4, emphasis=e) for e in (0, 2))
-    assert torch.equal(none.images[0], none.images[1])
+    # Rows of one batch may differ by their rounding.
+    torch.testing.assert_close(none.images[0], none.images[1], rtol=0, atol=1e-4)
     apart = [(x[0] - x[1]).abs().mean() for x in (pipeline.sketch(plain), more.sketches)]
-    assert 0 < apart[0] < apart[1]
+    assert 1e-4 < apart[0] < apart[1]
     # What is known of a caption, and what its pictures are ranked by, are its own words still.
     assert torch.equal(pipeline.prepare(captions, 4, emphasis=2).embeddings, plain.embeddings)
 
