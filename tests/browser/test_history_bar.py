@@ -25,6 +25,14 @@ TEXT_MAY_BE_DROPPED = """() => {
     return ['dragover', 'drop'].every((name) => box.dispatchEvent(new DragEvent(name, options)));
 }"""
 
+# Whether something has told the browser that files dragged over the page may be dropped.
+FILES_MAY_BE_DROPPED = """() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([], 'dragged.png'));
+    const options = { dataTransfer, bubbles: true, cancelable: true };
+    return !document.querySelector('#title').dispatchEvent(new DragEvent('dragover', options));
+}"""
+
 
 def drawn(page, seed: str = "41") -> bytes:
     """Draw the caption with a seed; the picture's file."""
@@ -44,7 +52,11 @@ def shown(page) -> bytes:
 
 
 def drop(page, name: str, data: bytes) -> None:
-    """A file dropped somewhere on the page."""
+    """A file dropped somewhere on the page, as soon as the page takes files that are dragged over it.
+
+    A page takes none until its scripts have run, which is later than its buttons are there.
+    """
+    page.wait_for_function(FILES_MAY_BE_DROPPED)
     files = page.evaluate_handle(
         """([name, data]) => {
             const transfer = new DataTransfer();
